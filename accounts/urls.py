@@ -1,0 +1,19 @@
+"""The addresses of accounts: `pages` lie at the root, `api` under /api/. See datilio/urls.py."""
+
+from django.urls import path
+
+from accounts import api as api_views
+from accounts import views
+
+pages = [
+    path("account", views.settings, name="settings"),
+    path("account/cancel", views.cancel_plan, name="cancel_plan"),
+]
+
+api = [
+    path("auth/register", api_views.RegisterView.as_view(), name="register"),
+    path("auth/login", api_views.LogInView.as_view(), name="login"),
+    path("auth/refresh", api_views.RefreshView.as_view(), name="refresh"),
+    path("auth/logout", api_views.LogOutView.as_view(), name="logout"),
+    path("user/plan", api_views.UserPlanView.as_view(), name="user_plan"),
+]

@@ -1,0 +1,79 @@
+"""The customer's own pages: their plan with its usage, and the way out of it."""
+
+import uuid
+
+from django.conf import settings as project_settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from billing import subscriptions
+from billing.errors import NothingToCancel
+from billing.forms import CancelPlanForm
+from billing.models import UserPlan
+from datilio.templatetags.writing import moment
+from usage.limits import limits_of, meters_of, warnings_of
+
+
+@never_cache
+@login_required
+@require_safe
+def settings(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    plan = subscriptions.live_plan(request.user.pk)
+    limits = limits_of(request.user.pk, now, user_plan=plan) if plan else []
+    ended = None
+    if plan is None:
+        ended = UserPlan.objects.filter(user=request.user, ended_at__isnull=False).select_related("plan")
+        ended = ended.order_by("-ended_at").first()
+    return render(
+        request,
+        "accounts/settings.html",
+        {
+            # These three stand in for the context processor's, which would ask the same again.
+            "current_plan": plan,
+            "usage_warnings": warnings_of(limits),
+            "past_due_deadline": plan.grace_ends_at if plan and plan.on_grace_period(now) else None,
+            "ended_plan": ended,
+            "is_active": plan is not None and plan.is_active(now),
+            "grace_ends_at": plan.grace_ends_at if plan and plan.on_grace_period(now) else None,
+            "limits": meters_of(limits),
+            "shows_try_it": project_settings.EMBEDDED and bool(limits),
+            "try_it_key": uuid.uuid4().hex,
+        },
+    )
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel_plan(request: HttpRequest) -> HttpResponse:
+    """Ends the plan with what is paid; the API can end it at once."""
+    if request.method == "POST":
+        form = CancelPlanForm(request.POST)
+        if form.is_valid():
+            return _cancel(request, form.cleaned_data["reason"])
+    else:
+        form = CancelPlanForm()
+    plan = subscriptions.live_plan(request.user.pk)
+    return render(request, "accounts/cancel_plan.html", {"plan": plan, "form": form})
+
+
+def _cancel(request: HttpRequest, reason: str) -> HttpResponse:
+    try:
+        _, plan = subscriptions.cancel_plan(request.user, reason=reason)
+    except NothingToCancel:
+        # Pressed twice, or ended meanwhile: what they wanted is so. The page says it.
+        return HttpResponseRedirect(reverse("accounts:cancel_plan"), status=303)
+    if plan.cancel_at:
+        said = format_html("{} is cancelled. You keep access until {}.", plan.plan.name, moment(plan.cancel_at))
+    else:
+        said = f"{plan.plan.name} has ended."
+    messages.success(request, said)
+    return HttpResponseRedirect(reverse("accounts:settings"), status=303)

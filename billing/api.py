@@ -1,0 +1,149 @@
+"""The REST API of plans and purchases. A view parses, calls one service, answers."""
+
+import hashlib
+import json
+import logging
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing import webhooks
+from billing.catalog import create_plan
+from billing.checkout import start_checkout
+from billing.idempotency import idempotent
+from billing.models import Plan
+from billing.serializers import (
+    CancelPlanIn,
+    CreatePlanIn,
+    PlanListItem,
+    PlanOut,
+    PurchasePlanIn,
+    UserPlanOut,
+    plan_list_item,
+    plan_out,
+    user_plan_out,
+)
+from billing.subscriptions import cancel_plan, purchase_plan
+from datilio.error_rendering import as_problem
+from datilio.errors import DomainError, ServiceUnavailable
+from datilio.json_input import valid
+
+logger = logging.getLogger(__name__)
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="1-255 printable characters. The same key with the same body replays the first answer.",
+)
+
+
+class AnyoneReadsStaffWrites(BasePermission):
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.method in SAFE_METHODS or bool(request.user and request.user.is_staff)
+
+
+class PlansView(APIView):
+    permission_classes = [AnyoneReadsStaffWrites]
+
+    @extend_schema(
+        operation_id="list_plans",
+        auth=[],
+        responses=inline_serializer("PlanList", {"plans": PlanListItem(many=True)}),
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """The plans on sale, in the order they are shown. Answers 304 to an If-None-Match that still fits."""
+        body = json.dumps({"plans": [plan_list_item(plan) for plan in Plan.objects.published()]})
+        etag = f'W/"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+        headers = {"ETag": etag, "Cache-Control": "public, max-age=0, must-revalidate"}
+        if etag in (tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")):
+            return HttpResponse(status=304, headers=headers)
+        return HttpResponse(body, content_type="application/json", headers=headers)
+
+    @extend_schema(
+        operation_id="create_plan",
+        request=CreatePlanIn,
+        responses={201: inline_serializer("PlanCreated", {"plan": PlanOut()})},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Staff: a new plan, published at Stripe at once unless `publish` is false."""
+        plan = create_plan(**valid(CreatePlanIn, request))
+        return Response({"plan": plan_out(plan)}, status=201)
+
+
+class CreateCheckoutSessionView(APIView):
+    @extend_schema(
+        operation_id="create_checkout_session",
+        request=PurchasePlanIn,
+        responses=inline_serializer("CheckoutSession", {"checkout_url": serializers.URLField()}),
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Buy a first plan on Stripe's page. The same choice leads to the same open session."""
+        wanted = valid(PurchasePlanIn, request)
+        url = start_checkout(request.user, wanted["plan_id"], wanted["duration_months"])
+        return Response({"checkout_url": url})
+
+
+class PurchasePlanView(APIView):
+    @extend_schema(
+        operation_id="purchase_plan",
+        request=PurchasePlanIn,
+        responses=inline_serializer("PurchasedPlan", {"user_plan": UserPlanOut()}),
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Buy a first plan with the card on file; 402 `payment_method_required` leads to Stripe's page."""
+        wanted = valid(PurchasePlanIn, request)
+        plan = purchase_plan(request.user, wanted["plan_id"], wanted["duration_months"])
+        return Response({"user_plan": user_plan_out(plan, timezone.now())})
+
+
+class CancelPlanView(APIView):
+    @extend_schema(
+        operation_id="cancel_plan",
+        request=CancelPlanIn,
+        responses=inline_serializer(
+            "CanceledPlan",
+            {
+                "status": serializers.ChoiceField(["cancel_scheduled", "canceled"]),
+                "user_plan": UserPlanOut(),
+            },
+        ),
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """End the plan at its period's end, or at once with `immediately`."""
+        status, plan = cancel_plan(request.user, **valid(CancelPlanIn, request))
+        return Response({"status": status, "user_plan": user_plan_out(plan, timezone.now())})
+
+
+@csrf_exempt
+def stripe_webhook(request: HttpRequest) -> JsonResponse:
+    """Stripe's events; the signature is the permission. Not a DRF view: the raw body is what is signed."""
+    if request.method != "POST":
+        return as_problem(
+            DomainError(
+                "Stripe posts its events here.", code="method_not_allowed", status=405, headers={"Allow": "POST"}
+            )
+        )
+    try:
+        return JsonResponse({"status": webhooks.receive(request)})
+    except DomainError as error:
+        return as_problem(error)
+    except Exception:
+        # Stored and not processed: Stripe sends it again, and so does our sweep.
+        logger.exception("An event could not be processed")
+        return as_problem(ServiceUnavailable())

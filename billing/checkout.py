@@ -1,0 +1,98 @@
+"""Start a purchase on Stripe's page, and tell truly how it went when the customer comes back."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.urls import reverse
+from django.utils import timezone
+
+from billing import catalog, stripe_gateway
+from billing.customers import ensure_customer, locked_account
+from billing.errors import CheckoutNotFound, StripeUnavailable
+from billing.models import BillingAccount, Plan, UserPlan
+from billing.one_plan import close_open_sessions, metadata_of, refuse_second_plan
+from billing.sync import sync_locked, sync_user
+
+
+def start_checkout(user: AbstractBaseUser, plan_id: int, months: int) -> str:
+    """The URL of Stripe's page on which the user buys the plan.
+
+    One session is open per user: the same choice leads to the same session again, another choice expires the older one
+    first. Raises PlanNotFound, AlreadySubscribed, PlanChangeNotAvailable, StripeUnavailable.
+    """
+    plan = catalog.plan_on_sale(plan_id)
+    price = catalog.ensure_price(plan, months)
+    customer_id = ensure_customer(user)
+    with locked_account(user.pk) as account:
+        refuse_second_plan(sync_locked(account), price)
+        metadata = metadata_of(account, price) | {"price_id": price.stripe_price_id}
+        sessions = stripe_gateway.newest_checkout_sessions(customer_id)
+        same = [s for s in sessions if s["status"] == "open" and s["metadata"]["price_id"] == price.stripe_price_id]
+        close_open_sessions(account, but=same[0]["id"] if same else "")
+        if same:
+            return same[0]["url"]
+        # What came last is part of the key: a repeat of this very call finds the same session, a new try after an
+        # expired one gets a new session, though Stripe remembers keys for a day.
+        last = sessions[0]["id"] if sessions else "first"
+        session = stripe_gateway.create_checkout_session(
+            customer_id=customer_id,
+            price_id=price.stripe_price_id,
+            needs_card=price.amount_cents > 0,
+            success_url=settings.BASE_URL + reverse("billing:checkout_return") + "?session_id={CHECKOUT_SESSION_ID}",
+            cancel_url=settings.BASE_URL
+            + reverse("billing:checkout_cancelled")
+            + "?"
+            + urlencode({"plan": plan.pk, "months": months}),
+            metadata=metadata,
+            idempotency_key=f"checkout-{customer_id}-{price.stripe_price_id}-{last}",
+        )
+    return session["url"]
+
+
+@dataclass(frozen=True)
+class CheckoutOutcome:
+    """How a purchase stands.
+
+    active: paid, the plan serves. processing: Stripe has not decided, or does not answer us. failed: it was not paid
+    and is over. cancelled: the customer left; `checkout_url` leads back while the session is open.
+    """
+
+    state: Literal["active", "processing", "failed", "cancelled"]
+    plan: Plan | None = None
+    months: int | None = None
+    user_plan: UserPlan | None = None
+    checkout_url: str | None = None
+
+
+def confirm_checkout(user: AbstractBaseUser, session_id: str) -> CheckoutOutcome:
+    """Ask Stripe itself how the user's session stands, and write what is true: right also when no webhook came.
+
+    Raises CheckoutNotFound for a session that is none of this user's.
+    """
+    customer_id = BillingAccount.objects.filter(user_id=user.pk).values_list("stripe_customer_id", flat=True).first()
+    if not customer_id or not re.fullmatch(r"cs_(test|live)_\w{1,200}", session_id, re.ASCII):
+        raise CheckoutNotFound()
+    try:
+        session = stripe_gateway.retrieve_checkout_session(session_id)
+        if session["customer"] != customer_id:
+            raise CheckoutNotFound()
+        live = sync_user(user.pk) if session["status"] == "complete" else None
+    except stripe_gateway.ResourceMissing as exc:
+        raise CheckoutNotFound() from exc
+    except StripeUnavailable:
+        return CheckoutOutcome("processing")
+
+    metadata = session["metadata"]
+    plan = Plan.objects.filter(pk=int(metadata["plan_id"])).first()
+    months = int(metadata["months"])
+    if session["status"] != "complete":
+        return CheckoutOutcome("cancelled", plan, months, checkout_url=session["url"])
+    if live and live.stripe_subscription_id == session["subscription"]:
+        is_active = live.is_active(timezone.now())
+        return CheckoutOutcome("active" if is_active else "processing", plan, months, live)
+    # Paid once, but ended since (the page is opened again later), or never begun.
+    return CheckoutOutcome("failed", plan, months, live)

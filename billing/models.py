@@ -1,0 +1,213 @@
+"""What they pay for: only what Stripe does not hold, and one projection (UserPlan) of what it does."""
+
+import uuid
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+MAX_PRICE = Decimal("99999.99")
+# Fits PostgreSQL's integer; sqlite would take more and answer differently.
+MAX_LIMIT = 2_147_483_647
+
+_price = [MinValueValidator(Decimal(0)), MaxValueValidator(MAX_PRICE)]
+_limit = [MinValueValidator(0), MaxValueValidator(MAX_LIMIT)]
+
+
+class PlanQuerySet(models.QuerySet["Plan"]):
+    def published(self) -> "PlanQuerySet":
+        """Those on sale, in the order they are shown."""
+        return self.filter(state=Plan.State.PUBLISHED).order_by("display_order", "price_monthly", "id")
+
+
+class Plan(models.Model):
+    """One of the offers. Prices in USD; a limit of None is unlimited; `features` as CreatePlanIn.features."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        PUBLISHED = "published", "Published"
+        ARCHIVED = "archived", "Archived"
+
+    # Names the plan in lookup keys and idempotency keys at Stripe: ids of two databases would collide there.
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=80)
+    description = models.CharField(max_length=300, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
+    display_order = models.PositiveSmallIntegerField(default=100)
+
+    price_monthly = models.DecimalField(max_digits=7, decimal_places=2, validators=_price)
+    price_yearly = models.DecimalField(
+        max_digits=8, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(Decimal(0))]
+    )
+    ai_token_price_per_million = models.DecimalField(
+        max_digits=7, decimal_places=2, null=True, blank=True, validators=_price
+    )
+
+    file_limit = models.PositiveIntegerField(null=True, blank=True, validators=_limit)
+    file_size_limit_mb = models.PositiveIntegerField(
+        "file size limit (MB)", null=True, blank=True, validators=_limit, help_text="For each file, never the sum."
+    )
+    ai_prompts_per_day = models.PositiveIntegerField("AI prompts per day", null=True, blank=True, validators=_limit)
+    synthetic_rows_per_month = models.PositiveIntegerField(null=True, blank=True, validators=_limit)
+    features = models.JSONField(default=dict, blank=True)
+
+    stripe_product_id = models.CharField(max_length=255, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = PlanQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                name="plan_name_unique_whatever_the_case",
+                violation_error_message="There is a plan with this name.",
+            ),
+            models.CheckConstraint(condition=Q(price_monthly__gte=0), name="plan_price_monthly_not_negative"),
+            models.CheckConstraint(
+                condition=Q(price_yearly__isnull=True) | Q(price_yearly__gte=0), name="plan_price_yearly_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft") | ~Q(stripe_product_id=""), name="plan_on_sale_has_a_product"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_free(self) -> bool:
+        return self.price_monthly == 0
+
+
+class PlanPrice(models.Model):
+    """A Stripe Price of a plan: so many months for so many cents. Made once, never edited; see billing/catalog.py."""
+
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="prices")
+    months = models.PositiveSmallIntegerField()
+    amount_cents = models.PositiveIntegerField()
+    stripe_price_id = models.CharField(max_length=255, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "months", "amount_cents"], name="plan_price_made_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan} {self.months} mo. ${Decimal(self.amount_cents) / 100:.2f}"
+
+
+class BillingAccount(models.Model):
+    """A user's Stripe customer, and the row whose lock puts everything about their money into one line."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True, related_name="billing_account"
+    )
+    stripe_customer_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001 (unique when known)
+    purchases_answered = models.PositiveIntegerField(
+        default=0,
+        help_text="Purchases that Stripe has answered for good. Part of the idempotency key: while an answer is "
+        "missing the key stays, so pressing again cannot buy twice; after a decline it moves on, so another try is a "
+        "real one.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.stripe_customer_id or f"user {self.user_id}"
+
+
+class UserPlanQuerySet(models.QuerySet["UserPlan"]):
+    def live(self) -> "UserPlanQuerySet":
+        return self.filter(is_live=True)
+
+
+class UserPlan(models.Model):
+    """A subscription as Stripe last told it. Written by billing/sync.py and by nothing else."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="plans")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscribers")
+    stripe_subscription_id = models.CharField(max_length=255, unique=True)
+    stripe_price_id = models.CharField(max_length=255)
+    duration_months = models.PositiveSmallIntegerField()
+    amount_cents = models.PositiveIntegerField()
+
+    status = models.CharField(max_length=30, help_text="Stripe's word: active, trialing, past_due, canceled, ...")
+    is_live = models.BooleanField(
+        default=False, help_text="Not over yet: it counts as the user's one subscription, paid or not."
+    )
+    start_date = models.DateTimeField()
+    current_period_start = models.DateTimeField()
+    current_period_end = models.DateTimeField()
+    cancel_at = models.DateTimeField(null=True, blank=True, help_text="Ends then, unless resumed.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    past_due_since = models.DateTimeField(null=True, blank=True, help_text="The grace runs from here.")
+    synced_at = models.DateTimeField(default=timezone.now)
+
+    objects = UserPlanQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user"], condition=Q(is_live=True), name="user_has_one_live_plan"),
+            models.CheckConstraint(
+                condition=Q(is_live=False) | Q(ended_at__isnull=True), name="live_plan_has_not_ended"
+            ),
+            models.CheckConstraint(
+                condition=Q(current_period_end__gte=F("current_period_start")), name="period_runs_forward"
+            ),
+        ]
+        indexes = [models.Index(fields=["user", "-start_date"], name="user_plan_history")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.plan} ({self.status})"
+
+    @property
+    def grace_ends_at(self) -> datetime | None:
+        """When an unpaid plan stops serving; None while nothing is owed."""
+        return self.past_due_since + timedelta(days=settings.GRACE_DAYS) if self.past_due_since else None
+
+    def on_grace_period(self, now: datetime) -> bool:
+        """Is a payment overdue, and the plan serving all the same?"""
+        return self.status == "past_due" and self.grace_ends_at is not None and now < self.grace_ends_at
+
+    def is_active(self, now: datetime) -> bool:
+        """Does it give access at `now` (aware)?"""
+        if self.ended_at or (self.cancel_at and self.cancel_at <= now):
+            return False
+        return self.status in ("active", "trialing") or self.on_grace_period(now)
+
+    @property
+    def is_ending(self) -> bool:
+        """Is it cancelled for a moment to come?"""
+        return self.is_live and self.cancel_at is not None
+
+    @property
+    def end_date(self) -> datetime | None:
+        """UserPlanOut.end_date: when it ended or is going to end; else how far it is paid; None for a free plan,
+        which is open-ended."""
+        if self.ended_at or self.cancel_at:
+            return self.ended_at or self.cancel_at
+        return self.current_period_end if self.amount_cents else None
+
+
+class IdempotentAnswer(models.Model):
+    """The first answer to a write that carried an Idempotency-Key; see billing/idempotency.py."""
+
+    caller = models.CharField(max_length=40, help_text="`user:<id>` or `key:<id>` of an API key.")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request is still at work.")
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="one_answer_per_key")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,136 @@
+"""What the pricing page says about each plan to the visitor who looks at it. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from billing.models import Plan, UserPlan
+from billing.pricing import feature_sentences, price_cents, yearly_saving_cents
+
+Action = Literal["sign_up", "buy", "current", "upgrade", "downgrade", "switch"]
+
+MONTHS_OF = {"month": 1, "year": 12}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A plan at an interval, for one visitor. `months` is what its button buys: a free plan runs month by month."""
+
+    plan: Plan
+    months: int
+    price_cents: int
+    saving_cents: int  # of a year against twelve months; 0 where there is nothing to save
+    action: Action
+    ends_at: datetime | None  # the visitor has it, and has cancelled it for then
+    is_wanted: bool  # the address asks for it: they come from a log-in or a cancelled Checkout
+
+    @property
+    def interval(self) -> str:
+        return "year" if self.months == 12 else "month"
+
+    @property
+    def yearly_cents(self) -> int:
+        return price_cents(self.plan, 12)
+
+    @property
+    def cents_a_month(self) -> int:
+        """Rounded to a cent: for comparison, never what is charged."""
+        return round(self.price_cents / self.months)
+
+    @property
+    def sentences(self) -> list[str]:
+        return feature_sentences(self.plan)
+
+    @property
+    def at_a_limit(self) -> list[str]:
+        """What a customer waits for when they reach each limit that the plan has."""
+        waits = []
+        if self.plan.file_limit is not None:
+            waits.append("uploads wait until you delete a file")
+        if self.plan.ai_prompts_per_day is not None:
+            waits.append("prompts until 00:00 UTC")
+        if self.plan.synthetic_rows_per_month is not None:
+            waits.append("rows until your monthly reset")
+        return waits
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison table; a cell is a text, True (included) or None (not included)."""
+
+    label: str
+    note: str
+    cells: list[str | Literal[True] | None]
+
+
+def plans_on_sale() -> list[Plan]:
+    return list(Plan.objects.published())
+
+
+def offers(
+    plans: Sequence[Plan], interval: str, *, knows_visitor: bool, live: UserPlan | None, wanted_plan_id: int | None
+) -> list[Offer]:
+    """live: the visitor's plan, if they have one; see billing.subscriptions.live_plan."""
+    return [
+        _offer(plan, 1 if plan.is_free else MONTHS_OF[interval], knows_visitor, live, wanted=plan.pk == wanted_plan_id)
+        for plan in plans
+    ]
+
+
+def _offer(plan: Plan, months: int, knows_visitor: bool, live: UserPlan | None, *, wanted: bool) -> Offer:
+    price = price_cents(plan, months)
+    action = _action(plan, months, price, knows_visitor, live)
+    return Offer(
+        plan=plan,
+        months=months,
+        price_cents=price,
+        saving_cents=yearly_saving_cents(plan),
+        action=action,
+        ends_at=live.cancel_at if live and action == "current" else None,
+        is_wanted=wanted,
+    )
+
+
+def _action(plan: Plan, months: int, price: int, knows_visitor: bool, live: UserPlan | None) -> Action:
+    if not knows_visitor:
+        return "sign_up"
+    if live is None:
+        return "buy"
+    if live.plan_id == plan.pk:
+        return "current" if live.duration_months == months else "switch"
+    # Cents per month of both, without division: dearer per month is an upgrade.
+    return "upgrade" if price * live.duration_months > live.amount_cents * months else "downgrade"
+
+
+def comparison(plans: Sequence[Plan]) -> list[Row]:
+    """The limits, then each extra feature that any of the plans has."""
+    rows = [
+        Row("Files", "stored at the same time", [_number(p.file_limit) for p in plans]),
+        Row("File size", "for each file, not the sum", [_number(p.file_size_limit_mb, " MB") for p in plans]),
+        Row("AI prompts", "a day, from 00:00 UTC", [_number(p.ai_prompts_per_day) for p in plans]),
+        Row("Synthetic rows", "a month, from your start day", [_number(p.synthetic_rows_per_month) for p in plans]),
+        Row(
+            "AI tokens",
+            "per million",
+            [None if p.ai_token_price_per_million is None else f"${p.ai_token_price_per_million:,.2f}" for p in plans],
+        ),
+    ]
+    for key in dict.fromkeys(key for plan in plans for key in plan.features):
+        label = key.replace("_", " ").strip()
+        rows.append(Row(label[:1].upper() + label[1:], "", [_extra(plan.features.get(key)) for plan in plans]))
+    return [row for row in rows if any(cell is not None for cell in row.cells)]
+
+
+def _number(limit: int | None, unit: str = "") -> str:
+    return "Unlimited" if limit is None else f"{limit:,}{unit}"
+
+
+def _extra(value: object) -> str | Literal[True] | None:
+    if value is True:
+        return True
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, (int, float)) and value is not False:
+        return f"{value:,}"
+    return None

@@ -1,0 +1,134 @@
+"""The cast, the local Stripe and a clean slate between tests.
+
+Alice and Bob are customers, neither of whom may see what the other has; Staff works at Datilio. `stripe` is the real
+local Stripe in this process (stripe_sandbox/testing.py), with the project pointed at it.
+"""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+import stripe as stripe_sdk
+
+
+@pytest.fixture(autouse=True)
+def clean_slate(settings):
+    """Nothing that one test counted or cached reaches the next; passwords are hashed cheaply."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Each test counts under names of its own: workers that share a Redis must not flush each other's counters.
+    default = {**settings.CACHES["default"], "KEY_PREFIX": f"test-{uuid.uuid4().hex}"}
+    settings.CACHES = {**settings.CACHES, "default": default}
+
+
+@pytest.fixture
+def alice(db, django_user_model):
+    return django_user_model.objects.create_user("alice@example.com", "alice's long password")
+
+
+@pytest.fixture
+def bob(db, django_user_model):
+    return django_user_model.objects.create_user("bob@example.com", "bob's long password")
+
+
+@pytest.fixture
+def staff(db, django_user_model):
+    return django_user_model.objects.create_superuser("staff@example.com", "staff's long password")
+
+
+@pytest.fixture
+def stripe(stripe, settings, monkeypatch):
+    """The local Stripe, empty, with gateway and dj-stripe pointed at it. Its webhooks wait to be delivered by the test
+    (`deliver`), so that each test says what arrives, in which order, how often."""
+    settings.STRIPE_API_HOST = stripe.url
+    settings.STRIPE_SECRET_KEY = settings.STRIPE_TEST_SECRET_KEY = stripe.secret_key
+    settings.STRIPE_WEBHOOK_SECRET = stripe.webhook_secret
+    monkeypatch.setattr(stripe_sdk, "api_base", stripe.url)
+    return stripe
+
+
+@pytest.fixture
+def plans(db, stripe):
+    """The three plans on sale, by their short names: plans["explorer"], plans["pro"], plans["team"]."""
+    from billing.catalog import publish_plan, seed_plans
+
+    explorer, pro, team = seed_plans()
+    for plan in (explorer, pro, team):
+        publish_plan(plan)
+    return {"explorer": explorer, "pro": pro, "team": team}
+
+
+@pytest.fixture
+def post_event(client, stripe):
+    """Post a delivery (`stripe.take_deliveries()`) to our webhook, signed anew as Stripe does; returns the response."""
+
+    def post(delivery, using=client):
+        body, headers = stripe.signed(delivery.event)
+        return using.post("/api/stripe/webhook", body, content_type="application/json", headers=headers)
+
+    return post
+
+
+@pytest.fixture
+def deliver(post_event, stripe):
+    """Deliver every event that has not been delivered yet, in Stripe's order; returns the deliveries."""
+
+    def deliver_all():
+        deliveries = stripe.take_deliveries()
+        for delivery in deliveries:
+            response = post_event(delivery)
+            assert response.status_code == 200, (delivery.type, response.content)
+        return deliveries
+
+    return deliver_all
+
+
+def chromium_path() -> str | None:
+    """A Chromium to drive: CHROMIUM_PATH, Debian's, the PATH's, Playwright's own."""
+    for candidate in (os.environ.get("CHROMIUM_PATH"), "/usr/bin/chromium", shutil.which("chromium")):
+        if candidate and Path(candidate).exists():
+            return candidate
+    own = sorted(
+        Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "~/.cache/ms-playwright"))
+        .expanduser()
+        .glob("chromium-*/chrome-linux*/chrome")
+    )
+    return str(own[-1]) if own else None
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real headless Chromium. Without one the browser tests are skipped loudly; REQUIRE_BROWSER=1 makes that fail."""
+    path = chromium_path()
+    if path is None:
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail("REQUIRE_BROWSER=1 and no Chromium was found.")
+        pytest.skip("NO CHROMIUM FOUND: the browser tests did not run. Install one or set CHROMIUM_PATH.")
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop in this thread. The database is only used between its calls, never from within.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path,
+            args=[
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield chromium
+        chromium.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly, at the very end, that the browser tests did not run."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "NO CHROMIUM FOUND" in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_sep("!", f"{len(skipped)} BROWSER TESTS DID NOT RUN: no Chromium found", red=True)

@@ -1,0 +1,37 @@
+"""A name for every request: in the answer's header, in its problem document, in each of its log lines."""
+
+import logging
+import uuid
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from django.http import HttpRequest, HttpResponse
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+def current_request_id() -> str:
+    """The id of the request in work, "-" outside of one."""
+    return _request_id.get()
+
+
+class RequestIdMiddleware:
+    """Ours always, never the caller's: an id that a stranger chooses could be made to match another's log lines."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        token = _request_id.set(f"req_{uuid.uuid4().hex}")
+        try:
+            response = self.get_response(request)
+            response["X-Request-Id"] = current_request_id()
+            return response
+        finally:
+            _request_id.reset(token)
+
+
+class RequestIdFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = current_request_id()
+        return True

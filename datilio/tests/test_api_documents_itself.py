@@ -1,0 +1,49 @@
+"""The OpenAPI schema names the models of the contract and every endpoint, and its page loads nothing foreign."""
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.django_db
+
+SEED = {
+    "/api/auth/register": {"post"},
+    "/api/auth/login": {"post"},
+    "/api/plans": {"get", "post"},
+    "/api/user/plan": {"get"},
+    "/api/user/usage": {"get"},
+    "/api/create-checkout-session": {"post"},
+    "/api/purchase/plan": {"post"},
+    "/api/user/cancel_plan": {"post"},
+    "/api/usage/events": {"post"},
+}
+
+
+@pytest.fixture
+def schema(client):
+    response = client.get("/api/schema")
+    assert response.status_code == 200
+    return yaml.safe_load(response.content)
+
+
+def test_it_is_openapi_3_1_with_every_endpoint_of_the_seed(schema):
+    assert schema["openapi"] == "3.1.0"
+    for path, methods in SEED.items():
+        assert methods <= set(schema["paths"][path]), path
+
+
+def test_the_models_carry_the_names_of_the_contract(schema):
+    models = set(schema["components"]["schemas"])
+    assert {"PurchasePlanIn", "CreatePlanIn", "PlanOut", "UserPlanOut", "UsageOut"} <= models
+
+
+def test_drf_spectacular_has_nothing_to_complain_about(capsys):
+    from django.core.management import call_command
+
+    call_command("spectacular", validate=True, fail_on_warn=True)
+    assert "openapi: 3.1.0" in capsys.readouterr().out
+
+
+def test_the_page_is_there(client):
+    page = client.get("/api/docs")
+    assert page.status_code == 200
+    assert b"https://" not in page.content

@@ -1,0 +1,89 @@
+"""The pages that belong to no app: the front door, the style guide, the theme, and the two probes."""
+
+from django.conf import settings
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from billing.offers import plans_on_sale
+from datilio import styleguide_samples
+from datilio.errors import InvalidInput
+from datilio.theme import CHOICES, remember_theme
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    return render(request, "home.html", {"plans": plans_on_sale()})
+
+
+@require_safe
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """Every component with made-up values. For us: outside the embedded default only staff see it."""
+    if not (settings.EMBEDDED or request.user.is_staff):
+        raise PermissionDenied
+    return render(request, "styleguide.html", styleguide_samples.context(timezone.now()))
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    choice = request.POST.get("choice", "")
+    if choice not in CHOICES:
+        raise InvalidInput({"choice": [f"One of {', '.join(CHOICES)}."]})
+    back = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+        back = "/"
+    response = HttpResponseRedirect(back, status=303)
+    remember_theme(response, choice)
+    return response
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD"])
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Alive: the process answers. Asks nobody, so that a slow database does not get it killed."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD"])
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Ready for visitors: database, cache, migrations. 503 names what is missing."""
+    checks = {"database": _database_answers, "cache": _cache_answers, "migrations": _migrations_are_applied}
+    answers = {}
+    for name, check in checks.items():
+        try:
+            answers[name] = "ok" if check() else "failing"
+        except Exception:  # whatever breaks means "not ready"; the reason is the log's
+            answers[name] = "failing"
+    ready = all(answer == "ok" for answer in answers.values())
+    return JsonResponse({"status": "ok" if ready else "failing", "checks": answers}, status=200 if ready else 503)
+
+
+def _database_answers() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return cursor.fetchone() == (1,)
+
+
+def _cache_answers() -> bool:
+    cache.set("readyz", "here", 10)
+    return cache.get("readyz") == "here"
+
+
+_applied = False
+
+
+def _migrations_are_applied() -> bool:
+    """Reading the whole migration graph takes a second; once applied they stay so while this code runs."""
+    global _applied
+    if not _applied:
+        executor = MigrationExecutor(connection)
+        _applied = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return _applied

@@ -1,0 +1,97 @@
+"""The ASGI application: /v1 for the API, /c and /i for hosted pages, /_sandbox for control.
+
+Everything runs on the one event loop, a request at a time: each is a few milliseconds of synchronous Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from . import control, hosted_pages, idempotency
+from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle
+from .errors import StripeError, unrecognized_url
+from .sandbox import Sandbox
+
+
+class ApiEndpoint:
+    """/v1/...: reads the request, lets api.handle answer, then releases the webhooks it caused."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._in_flight: set[str] = set()
+        # Seconds every answer takes; 0 but in tests of what happens meanwhile (409, time-outs).
+        self.latency = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except ClientDisconnect:
+            return
+        await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
+        self._sandbox.deliveries.release()
+
+    async def _answer(self, request: Request) -> Answer:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                return _plain_error(StripeError(413, "Invalid request: the body is too large."))
+        path = request.scope["path"]
+        if path.startswith("/v2/"):
+            return _plain_error(unrecognized_url(request.method, path[:500], known_to_stripe=True))
+        key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        if key is not None and key in self._in_flight:
+            return _plain_error(idempotency.in_use(key[:300]))
+        if key is not None:
+            self._in_flight.add(key)
+        try:
+            if self.latency:
+                await asyncio.sleep(self.latency)
+            return handle(
+                self._sandbox,
+                ApiRequest(request.method, path, request.scope["query_string"], dict(request.headers), body),
+            )
+        finally:
+            if key is not None:
+                self._in_flight.discard(key)
+
+
+def _plain_error(error: StripeError) -> Answer:
+    from . import API_VERSION, ids
+
+    request_id = ids.new("request")
+    answer = error_answer(error, request_id)
+    answer.headers = {
+        "Request-Id": request_id,
+        "Stripe-Version": API_VERSION,
+        "Content-Type": "application/json",
+    }
+    return answer
+
+
+async def _nowhere(request: Request, error: Exception) -> Response:
+    answer = _plain_error(unrecognized_url(request.method, request.scope["path"][:500]))
+    return Response(answer.body, answer.status, answer.headers)
+
+
+def create_app(sandbox: Sandbox) -> Starlette:
+    """The application for one sandbox. `app.state.api.latency` slows every answer down."""
+    api = ApiEndpoint(sandbox)
+    routes: list[Any] = [
+        Route("/v1/{path:path}", api),
+        Route("/v2/{path:path}", api),
+        *hosted_pages.routes(sandbox),
+        *control.routes(sandbox),
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _nowhere, 405: _nowhere})
+    app.router.redirect_slashes = False  # Stripe does not redirect: such a URL is unrecognized
+    app.state.api = api
+    return app

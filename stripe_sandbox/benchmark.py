@@ -1,0 +1,119 @@
+"""python -m stripe_sandbox.benchmark: medians of simple calls against a fresh process with a database file.
+
+Measured at the client over one keep-alive connection with http.client, so that no SDK's own time is counted.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from .sandbox import DEFAULT_SECRET_KEY
+
+ROUNDS = 300
+
+
+class Caller:
+    """One connection to the process."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = http.client.HTTPConnection(address)
+        self._headers = {
+            "Authorization": f"Bearer {DEFAULT_SECRET_KEY}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+
+    def __call__(self, method: str, path: str, **data: Any) -> dict[str, Any]:
+        self._connection.request(method, path, urlencode(data) if data else None, self._headers)
+        response = self._connection.getresponse()
+        body = json.loads(response.read())
+        assert response.status == 200, body
+        return body
+
+    def control(self, path: str) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        self._connection.request("POST", path, b"{}", headers)
+        response = self._connection.getresponse()
+        body = json.loads(response.read())
+        assert response.status == 200, body
+        return body
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stripe_sandbox", "--port", "0", "--database", f"{folder}/stripe.sqlite3"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout
+        found = re.search(r"http://(\S+)", process.stdout.readline())
+        assert found
+        print(f"{'start-up':34} {(time.perf_counter() - started) * 1000:8.1f} ms")
+        try:
+            measure(Caller(found[1]))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def measure(call: Caller) -> None:
+    """Print the median and the 95th percentile of each kind of call."""
+    product = call("POST", "/v1/products", name="Pro")["id"]
+    price = call(
+        "POST",
+        "/v1/prices",
+        product=product,
+        currency="usd",
+        unit_amount=2900,
+        **{"recurring[interval]": "month"},
+    )["id"]
+    customer = call("POST", "/v1/customers", email="ada@example.com")["id"]
+
+    def session() -> dict[str, Any]:
+        line = {"line_items[0][price]": price, "line_items[0][quantity]": 1}
+        return call(
+            "POST",
+            "/v1/checkout/sessions",
+            mode="subscription",
+            customer=customer,
+            success_url="http://x/",
+            **line,
+        )
+
+    paid = call.control(f"/_sandbox/checkout/{session()['id']}/pay")
+    subscription, invoice = paid["subscription"], paid["invoice"]
+    kinds = {
+        "GET customer": lambda: call("GET", f"/v1/customers/{customer}"),
+        "POST customer": lambda: call("POST", "/v1/customers", email="b@example.com"),
+        "GET subscription": lambda: call("GET", f"/v1/subscriptions/{subscription}"),
+        "GET subscription, expanded": lambda: call(
+            "GET", f"/v1/subscriptions/{subscription}?expand[]=customer&expand[]=latest_invoice.payments"
+        ),
+        "GET invoice": lambda: call("GET", f"/v1/invoices/{invoice}"),
+        "GET prices by product": lambda: call("GET", f"/v1/prices?product={product}"),
+        "GET events (10)": lambda: call("GET", "/v1/events"),
+        "POST checkout session": session,
+        "pay a session (12 events)": lambda: call.control(f"/_sandbox/checkout/{session()['id']}/pay"),
+    }
+    for name, action in kinds.items():
+        taken = []
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            action()
+            taken.append((time.perf_counter() - started) * 1000)
+        taken.sort()
+        print(f"{name:34} {statistics.median(taken):8.2f} ms   p95 {taken[int(len(taken) * 0.95)]:8.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

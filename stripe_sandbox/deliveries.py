@@ -1,0 +1,276 @@
+"""Webhook deliveries: signed, sent from their own thread, tried again with growing gaps, all on record.
+
+https://docs.stripe.com/webhooks. The thread starts on a delivery only after the request that caused it was
+answered (`release`): an application that holds a lock while it waits for an answer must not wait for its own
+webhook. First attempts go out in the order of the events; a retry does not hold up later events. Like real
+Stripe this delivers at least once: a process that dies between sending and noting sends again after its
+restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from . import ids
+from .errors import StripeError
+from .store import Document
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+log = logging.getLogger("stripe_sandbox")
+
+TIMEOUT_SECONDS = 10.0
+IDLE_SECONDS = 30.0
+_ANSWER_BYTES_READ = 65536
+
+
+def sign(secret: str, body: bytes, timestamp: int) -> str:
+    """The Stripe-Signature header: t=<unix>,v1=<hex hmac_sha256(secret, "t.body")>."""
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+def signed(event: dict[str, Any], secret: str, timestamp: int) -> tuple[bytes, dict[str, str]]:
+    """Return (body, headers) of one attempt to deliver a rendered event."""
+    body = json.dumps(event, indent=2).encode()
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Stripe-Signature": sign(secret, body, timestamp),
+        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+    }
+    return body, headers
+
+
+@dataclass
+class _Attempt:
+    status: int | None
+    error: str | None
+    milliseconds: float
+
+
+class Deliveries:
+    """The queue of deliveries, and the thread that works it off."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._released = 0
+
+    # ----------------------------------------------------------------- queueing
+    def enqueue(self, event: Document) -> None:
+        """Queue the event for every endpoint that wants its type."""
+        now = self._sandbox.clock.wall()
+        for endpoint in self._sandbox.store.find("webhook_endpoint"):
+            wanted = endpoint["enabled_events"]
+            if endpoint["status"] == "enabled" and ("*" in wanted or event["type"] in wanted):
+                # next_at 0: all first attempts come before any retry, in the order of the events
+                self._sandbox.store.execute(
+                    "INSERT INTO deliveries (id, event, endpoint, state, next_at, created) VALUES (?, ?, "
+                    "?, ?, 0, ?)",
+                    ("whd_" + ids.token(24), event["id"], endpoint["id"], "pending", now),
+                )
+
+    def release(self) -> None:
+        """Let everything queued so far be sent: the request that caused it has been answered."""
+        with self._sandbox.lock:
+            row = self._sandbox.store.execute("SELECT max(seq) FROM deliveries").fetchone()
+            self._released = row[0] or 0
+        self._wake.set()
+
+    def pending_of(self, event_id: str) -> int:
+        """event.pending_webhooks: endpoints that have not yet answered 2xx."""
+        row = self._sandbox.store.execute(
+            "SELECT count(*) FROM deliveries WHERE event = ? AND state != 'delivered'", (event_id,)
+        )
+        return row.fetchone()[0]
+
+    # -------------------------------------------------------------- the control
+    @property
+    def paused(self) -> bool:
+        return bool(self._sandbox.store.setting("webhooks_paused"))
+
+    def pause(self, paused: bool) -> None:
+        """While paused everything queues; afterwards it is sent."""
+        with self._sandbox.transaction():
+            self._sandbox.store.set_setting("webhooks_paused", paused)
+        self._wake.set()
+
+    def listing(self, limit: int = 100, event: str | None = None) -> list[dict[str, Any]]:
+        """Deliveries, newest first, each with its attempts."""
+        store = self._sandbox.store
+        with self._sandbox.lock:
+            rows = store.execute(
+                "SELECT * FROM deliveries WHERE (? IS NULL OR event = ?) ORDER BY seq DESC LIMIT ?",
+                (event, event, limit),
+            ).fetchall()
+            return [self._shown(dict(row)) for row in rows]
+
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        store = self._sandbox.store
+        attempts = store.execute(
+            "SELECT at, status, error, milliseconds FROM delivery_attempts WHERE delivery = ? ORDER BY seq",
+            (row["id"],),
+        )
+        event, endpoint = store.get(row["event"]), store.get(row["endpoint"])
+        return {
+            "id": row["id"],
+            "event": row["event"],
+            "type": event["type"] if event else None,
+            "endpoint": row["endpoint"],
+            "url": endpoint.get("url") if endpoint else None,
+            "state": row["state"],  # pending, delivered, failed (gave up)
+            "created": row["created"],
+            "next_attempt": row["next_at"] or None if row["state"] == "pending" else None,
+            "attempts": [dict(attempt) for attempt in attempts],
+        }
+
+    def redeliver(self, delivery_id: str) -> dict[str, Any]:
+        """Queue a delivery again, whatever came of it. Raises 404 for an unknown id."""
+        with self._sandbox.transaction():
+            changed = self._sandbox.store.execute(
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = 0 WHERE id = ?",
+                (delivery_id,),
+            ).rowcount
+            if not changed:
+                raise StripeError(
+                    404, f"No such delivery: '{delivery_id}'", code="resource_missing", param="id"
+                )
+            row = self._sandbox.store.execute(
+                "SELECT * FROM deliveries WHERE id = ?", (delivery_id,)
+            ).fetchone()
+            shown = self._shown(dict(row))
+        self._wake.set()
+        return shown
+
+    # --------------------------------------------------------------- the thread
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="stripe-sandbox-deliveries", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the attempt that is under way; what is not sent stays queued in the database."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread:
+            # Not for longer than half a second: an attempt may hang for ten, and is repeated after a restart.
+            self._thread.join(0.5)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                if self._sandbox.run_due_work():
+                    self.release()
+                delivery = self._next()
+                if delivery is None:
+                    self._wake.wait(self._idle_seconds())
+                else:
+                    self._deliver(*delivery)
+            except Exception:
+                if self._stopping:
+                    return
+                log.exception("the delivery thread stumbled")
+                time.sleep(0.2)
+
+    def _next(self) -> tuple[dict[str, Any], Document, Document] | None:
+        with self._sandbox.lock:
+            if self._stopping or self.paused:
+                return None
+            row = self._sandbox.store.execute(
+                "SELECT * FROM deliveries WHERE state = 'pending' AND next_at <= ? AND seq <= ? ORDER BY "
+                "next_at, seq LIMIT 1",
+                (self._sandbox.clock.wall(), self._released),
+            ).fetchone()
+            if row is None:
+                return None
+            event, endpoint = self._sandbox.store.get(row["event"]), self._sandbox.store.get(row["endpoint"])
+            if (
+                event is None or endpoint is None or endpoint.get("status") != "enabled"
+            ):  # deleted or switched off
+                with self._sandbox.transaction():
+                    self._sandbox.store.execute(
+                        "UPDATE deliveries SET state = 'failed' WHERE id = ?", (row["id"],)
+                    )
+                self._wake.set()
+                return None
+            return dict(row), self._sandbox.render(event), endpoint
+
+    def _idle_seconds(self) -> float:
+        with self._sandbox.lock:
+            moments = [self._sandbox.clock.wall() + IDLE_SECONDS]
+            due = self._sandbox.due_work.next_at()
+            if due is not None:
+                moments.append(float(due))
+            if not self.paused:
+                retry = self._sandbox.store.execute(
+                    "SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND seq <= ?",
+                    (self._released,),
+                ).fetchone()[0]
+                if retry is not None:
+                    moments.append(retry)
+            return max(0.0, min(moments) - self._sandbox.clock.wall())
+
+    def _deliver(self, delivery: dict[str, Any], event: Document, endpoint: Document) -> None:
+        started = time.monotonic()
+        body, headers = signed(event, endpoint["_secret"], int(self._sandbox.clock.wall()))
+        status, error = _post(endpoint["url"], body, headers)
+        self._note(delivery, _Attempt(status, error, round((time.monotonic() - started) * 1000, 1)))
+
+    def _note(self, delivery: dict[str, Any], attempt: _Attempt) -> None:
+        now = self._sandbox.clock.wall()
+        # A redirect is a failure: Stripe does not follow where a secret's signature should not go.
+        ok = attempt.status is not None and 200 <= attempt.status < 300
+        tries = delivery["attempts"] + 1
+        gaps = self._sandbox.settings.retry_gaps_seconds
+        state, next_at = "delivered" if ok else "failed", 0.0
+        if not ok and tries <= len(gaps):
+            state, next_at = "pending", now + gaps[tries - 1]
+        if not ok:
+            log.warning(
+                "webhook %s: attempt %d answered %s",
+                delivery["event"],
+                tries,
+                attempt.status or attempt.error,
+            )
+        with self._sandbox.transaction():
+            store = self._sandbox.store
+            # attempts as it was when sent: a redelivery asked for meanwhile keeps its fresh start
+            store.execute(
+                "UPDATE deliveries SET state = ?, attempts = ?, next_at = ? WHERE id = ? AND attempts = ?",
+                (state, tries, next_at, delivery["id"], delivery["attempts"]),
+            )
+            store.execute(
+                "INSERT INTO delivery_attempts (delivery, at, status, error, milliseconds) "
+                "SELECT id, ?, ?, ?, ? FROM deliveries WHERE id = ?",  # none after a reset meanwhile
+                (now, attempt.status, attempt.error, attempt.milliseconds, delivery["id"]),
+            )
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int | None, str | None]:
+    """Return (status, None) or (None, what went wrong)."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    try:
+        connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+        try:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("POST", target, body, {**headers, "Connection": "close"})
+            response = connection.getresponse()
+            response.read(_ANSWER_BYTES_READ)
+            return response.status, None
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return None, f"{type(error).__name__}: {error}"[:300]

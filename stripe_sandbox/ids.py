@@ -1,0 +1,48 @@
+"""Ids as Stripe writes them: a prefix that tells the type, then random base62."""
+
+from __future__ import annotations
+
+import random
+import string
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_random = random.SystemRandom()
+
+# object type -> (prefix, length of the random part)
+PREFIXES: dict[str, tuple[str, int]] = {
+    "account": ("acct_", 16),
+    "balance_transaction": ("txn_", 24),
+    "charge": ("ch_", 24),
+    "checkout.session": ("cs_test_", 58),
+    "customer": ("cus_", 14),
+    "event": ("evt_", 24),
+    "invoice": ("in_", 24),
+    "invoice_payment": ("inpay_", 24),
+    "item": ("li_", 24),
+    "line_item": ("il_", 24),
+    "payment_intent": ("pi_", 24),
+    "payment_method": ("pm_", 24),
+    "price": ("price_", 24),
+    "product": ("prod_", 14),
+    "refund": ("re_", 24),
+    "request": ("req_", 14),
+    "setup_intent": ("seti_", 24),
+    "subscription": ("sub_", 24),
+    "subscription_item": ("si_", 14),
+    "webhook_endpoint": ("we_", 24),
+}
+
+
+def token(length: int) -> str:
+    """Random base62 characters."""
+    return "".join(_random.choices(_ALPHABET, k=length))
+
+
+def new(object_type: str) -> str:
+    """A fresh id for an object of this type, such as cus_9s6XKzkNRiz8i3."""
+    prefix, length = PREFIXES[object_type]
+    return prefix + token(length)
+
+
+def client_secret(object_id: str) -> str:
+    return f"{object_id}_secret_{token(25)}"

@@ -1,0 +1,64 @@
+"""A customer's beginning. https://docs.stripe.com/api/customers"""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING, Any
+
+from .. import ids
+from ..store import Document
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
+
+
+def new(sandbox: Sandbox, **values: Any) -> Document:
+    """Insert a customer; makes no event (Checkout tells it later than it makes it)."""
+    return sandbox.new(
+        "customer",
+        {
+            "address": None,
+            "balance": 0,
+            "currency": None,
+            "customer_account": None,
+            "default_source": None,
+            "delinquent": False,
+            "description": None,
+            "discount": None,
+            "email": None,
+            "invoice_prefix": _new_prefix(),
+            "invoice_settings": {
+                "custom_fields": None,
+                "default_payment_method": None,
+                "footer": None,
+                "rendering_options": None,
+            },
+            "metadata": {},
+            "name": None,
+            "next_invoice_sequence": 1,
+            "phone": None,
+            "preferred_locales": [],
+            "shipping": None,
+            "tax_exempt": "none",
+            "test_clock": None,
+            **values,
+        },
+    )
+
+
+def _new_prefix() -> str:
+    return "".join(c for c in ids.token(40).upper() if c in string.ascii_uppercase + string.digits)[:8]
+
+
+def no_details() -> dict[str, Any]:
+    """checkout.session.customer_details before anything is known."""
+    return {
+        "address": None,
+        "business_name": None,
+        "email": None,
+        "individual_name": None,
+        "name": None,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }

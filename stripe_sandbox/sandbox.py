@@ -1,0 +1,217 @@
+"""One local Stripe: settings, store, clock, events, deliveries, and the transaction around a request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from . import contract, ids
+from .clock import Clock
+from .deliveries import Deliveries
+from .due_work import DueWork
+from .errors import no_such
+from .events import Events
+from .store import Document, Store
+
+log = logging.getLogger("stripe_sandbox")
+
+# Obeys the pattern that dj-stripe demands of keys. It opens nothing but a local Stripe.
+DEFAULT_SECRET_KEY = "sk_test_localStripeNoMoneyMoves0000"
+DEFAULT_WEBHOOK_SECRET = "whsec_localStripeNoMoneyMoves0000"
+
+
+@dataclass
+class Settings:
+    """What a sandbox is started with."""
+
+    database: str = ":memory:"
+    secret_key: str = DEFAULT_SECRET_KEY
+    webhook_url: str | None = None
+    webhook_secret: str = DEFAULT_WEBHOOK_SECRET
+    public_url: str = "http://127.0.0.1:12111"  # what links to hosted pages begin with
+    business_name: str = "Local Stripe"  # the account's name, shown on hosted pages
+    allow_reset: bool = False
+    # Real Stripe sends invoice_payment.paid 10-20 s after the rest; long enough here to be seen as "later".
+    follow_up_seconds: int = 2
+    # Gaps after the first and second failed attempt; real test mode tries 3 times over a few hours.
+    retry_gaps_seconds: tuple[float, ...] = (2.0, 10.0)
+
+
+@dataclass
+class Exchange:
+    """One API request and its answer, as observers (such as testing.Recorder) get it."""
+
+    method: str
+    path: str
+    pairs: list[tuple[str, str]]
+    status: int
+    body: dict[str, Any]
+
+
+@dataclass
+class Request:
+    """What events tell about the API request that caused them."""
+
+    id: str | None = None
+    idempotency_key: str | None = None
+
+
+class Snapshot(dict[str, Any]):
+    """An object as Stripe shows it at one moment: composed, without the sandbox's own notes."""
+
+
+class Sandbox:
+    """Everything a resource function needs. All changes happen inside `transaction()`, one at a time."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.contract = contract.load()
+        self.clock = Clock()
+        self.store = Store(self.settings.database)
+        self.request = Request()
+        self.lock = threading.RLock()
+        self.observers: list[Callable[[Exchange], None]] = []
+        self.event_observers: list[Callable[[Document], None]] = []
+        self.events = Events(self)
+        self.due_work = DueWork(self)
+        self.deliveries = Deliveries(self)
+        self._depth = 0
+        self._prepare()
+
+    def _prepare(self) -> None:
+        from .resources import accounts, webhook_endpoints  # resources need this module's types
+
+        with self.transaction():
+            accounts.ensure(self)
+            webhook_endpoints.ensure_configured(self)
+        self.deliveries.release()
+
+    # ------------------------------------------------------------- transactions
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the one lock and write all or nothing.
+
+        An exception with `keeps_changes` is an outcome, not a failure: what was written before it stays.
+        """
+        with self.lock:
+            if self._depth:  # a step inside a larger one
+                yield
+                return
+            self.store.begin()
+            self._depth += 1
+            try:
+                yield
+            except BaseException as error:
+                if getattr(error, "keeps_changes", False):
+                    self._commit()
+                else:
+                    self.store.rollback()
+                    self.events.forget()
+                raise
+            else:
+                self._commit()
+            finally:
+                self._depth -= 1
+
+    def _commit(self) -> None:
+        self.store.commit()
+        self.events.show()
+
+    @contextmanager
+    def caused_by(self, request: Request) -> Iterator[None]:
+        """Events made inside carry this request's id and idempotency key."""
+        before, self.request = self.request, request
+        try:
+            yield
+        finally:
+            self.request = before
+
+    def run_due_work(self) -> int:
+        """Let happen what fell due by now (expiries, cancellations, follow-up events); return how much."""
+        with self.lock:
+            if self._depth or not self.due_work.is_due():
+                return 0
+            return self.due_work.run()
+
+    def reset(self) -> None:
+        """Forget everything but the configuration. Takes milliseconds."""
+        with self.lock:
+            with self.transaction():
+                self.store.clear()
+            self._prepare()
+
+    # ----------------------------------------------------------------- objects
+    def new(self, object_type: str, values: dict[str, Any], object_id: str | None = None) -> Document:
+        """Insert a document with its id, type, `created` and `livemode`."""
+        document = {
+            "id": object_id or ids.new(object_type),
+            "object": object_type,
+            "created": self.clock.now(),
+            "livemode": False,
+            **values,
+        }
+        return self.store.insert(document)
+
+    def get(self, object_type: str, object_id: Any, param: str = "id", in_path: bool = False) -> Document:
+        """Return the live object. Raises resource_missing, also for a deleted one."""
+        document = self.store.get(object_id) if isinstance(object_id, str) else None
+        if document is None or document["object"] != object_type or document.get("deleted") is True:
+            raise no_such(object_type, str(object_id)[:200], param, in_path)
+        return document
+
+    def render(self, document: Document) -> Snapshot:
+        """The object as Stripe sends it, unexpanded. A snapshot stays what it was."""
+        from .resources import COMPOSERS
+
+        if isinstance(document, Snapshot):
+            return document
+        shown = Snapshot({key: value for key, value in document.items() if not key.startswith("_")})
+        compose = COMPOSERS.get(document["object"])
+        if compose and document.get("deleted") is not True:
+            compose(self, document, shown)
+        return shown
+
+    def change(
+        self, document: Document, event: str | None = None, changes: dict[str, Any] | None = None
+    ) -> Document:
+        """Save changes; where something visible changed and `event` is given, announce it with
+        previous_attributes.
+
+        `document` is updated in place and returned.
+        """
+        before = self.render(document) if event else {}
+        document.update(changes or {})
+        self.store.save(document)
+        if event:
+            after = self.render(document)
+            previous = previous_attributes(before, after)
+            if previous:
+                self.events.emit(event, after, previous)
+        return document
+
+    def start(self) -> None:
+        """Begin to deliver webhooks and to let due work happen on its own."""
+        self.deliveries.start()
+
+    def stop(self) -> None:
+        self.deliveries.stop()
+        with self.lock:
+            self.store.close()
+
+
+def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What Stripe puts into event.data.previous_attributes: old values of changed keys, into sub-objects."""
+    previous: dict[str, Any] = {}
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list":
+            previous[key] = previous_attributes(old, new)
+        else:
+            previous[key] = old
+    return dict(sorted(previous.items()))

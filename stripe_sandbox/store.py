@@ -1,0 +1,192 @@
+"""The store: Stripe's objects as JSON documents in one sqlite database.
+
+A document is the object as Stripe shows it, with two differences: other objects appear as ids (resources
+compose what Stripe embeds, such as subscription.items), and keys that begin with "_" are the sandbox's own
+notes, never sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+Document = dict[str, Any]
+
+# What lists filter by, per object type. Each becomes a partial index on an expression.
+_INDEXED: dict[str, tuple[str, ...]] = {
+    "charge": ("customer", "payment_intent"),
+    "checkout.session": ("customer", "subscription", "_payment_intent"),
+    "customer": ("email",),
+    "event": ("type",),
+    "invoice": ("customer", "parent.subscription_details.subscription"),
+    "invoice_payment": ("invoice", "payment.payment_intent"),
+    "line_item": ("invoice",),
+    "payment_intent": ("customer",),
+    "payment_method": ("customer",),
+    "price": ("product", "lookup_key"),
+    "refund": ("charge", "payment_intent"),
+    "setup_intent": ("customer",),
+    "subscription": ("customer",),
+    "subscription_item": ("subscription",),
+}
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, object TEXT NOT NULL,
+    created INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS objects_by_type ON objects (object, seq);
+CREATE TABLE IF NOT EXISTS due_work (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, object_id TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS due_work_by_time ON due_work (at, seq);
+CREATE TABLE IF NOT EXISTS deliveries (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL, endpoint TEXT NOT
+    NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, created REAL NOT
+    NULL);
+CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (state, next_at, seq);
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
+CREATE TABLE IF NOT EXISTS delivery_attempts (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, delivery TEXT NOT NULL, at REAL NOT NULL, status INTEGER,
+    error TEXT, milliseconds REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS attempts_by_delivery ON delivery_attempts (delivery);
+CREATE TABLE IF NOT EXISTS idempotency (
+    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, request_id TEXT NOT NULL, status INTEGER NOT NULL,
+    body TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_TABLES = ("objects", "due_work", "deliveries", "delivery_attempts", "idempotency", "settings")
+
+
+def _expression(path: str) -> str:
+    return f"json_extract(body, '$.{path}')"
+
+
+class Store:
+    """One connection, used by one thread at a time (the sandbox's lock sees to that)."""
+
+    def __init__(self, path: str = ":memory:") -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        self._db.row_factory = sqlite3.Row
+        # Documents read in this transaction. Whoever reads one again gets the same dict, so that no stale
+        # copy can overwrite a change that another function has made meanwhile.
+        self._read: dict[str, Document] | None = None
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # NORMAL: a crash of the machine may lose the last requests, never the consistency of the file.
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_SCHEMA)
+        for object_type, paths in _INDEXED.items():
+            for path in paths:
+                name = f"{object_type}_{path}".replace(".", "_")
+                self._db.execute(
+                    f"CREATE INDEX IF NOT EXISTS {name} ON objects ({_expression(path)}, seq) WHERE object "
+                    f"= '{object_type}'"
+                )
+
+    # ------------------------------------------------------------ transactions
+    def begin(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._read = {}
+
+    def commit(self) -> None:
+        self._read = None
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self._read = None
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Plain SQL, for the tables that are not documents (deliveries, due work, idempotency, settings)."""
+        return self._db.execute(sql, tuple(parameters))
+
+    def clear(self) -> None:
+        for table in _TABLES:
+            self._db.execute(f"DELETE FROM {table}")
+
+    # --------------------------------------------------------------- documents
+    def get(self, object_id: str) -> Document | None:
+        if self._read is not None and object_id in self._read:
+            return self._read[object_id]
+        row = self._db.execute("SELECT id, body FROM objects WHERE id = ?", (object_id,)).fetchone()
+        return self._document(row) if row else None
+
+    def _document(self, row: sqlite3.Row) -> Document:
+        if self._read is None:
+            return json.loads(row["body"])
+        if row["id"] not in self._read:
+            self._read[row["id"]] = json.loads(row["body"])
+        return self._read[row["id"]]
+
+    def insert(self, document: Document) -> Document:
+        """Write a new document. Its `created` is what lists filter by (0 where Stripe has none)."""
+        self._db.execute(
+            "INSERT INTO objects (id, object, created, body) VALUES (?, ?, ?, ?)",
+            (document["id"], document["object"], document.get("created") or 0, json.dumps(document)),
+        )
+        if self._read is not None:
+            self._read[document["id"]] = document
+        return document
+
+    def save(self, document: Document) -> Document:
+        """Write a changed document. A deleted one leaves the lists and stays retrievable."""
+        self._db.execute(
+            "UPDATE objects SET body = ?, deleted = ? WHERE id = ?",
+            (json.dumps(document), int(document.get("deleted") is True), document["id"]),
+        )
+        if self._read is not None:
+            self._read[document["id"]] = document
+        return document
+
+    def find(
+        self,
+        object_type: str,
+        equal: dict[str, Any] | None = None,
+        *,
+        where: Iterable[tuple[str, Any]] = (),
+        oldest_first: bool = True,
+        limit: int | None = None,
+    ) -> list[Document]:
+        """Documents of one type whose values at the dotted paths of `equal` are these (a list means any of).
+
+        `where` adds (SQL condition with one placeholder, value) pairs.
+        """
+        # The type is written out, not bound: sqlite takes a partial index only when it can prove the type.
+        values: list[Any] = []
+        conditions = [f"object = '{object_type}'", "deleted = 0"]
+        for path, value in (equal or {}).items():
+            if isinstance(value, list | tuple):
+                conditions.append(f"{_expression(path)} IN ({', '.join('?' * len(value))})")
+                values += value
+            elif value is None:
+                conditions.append(f"{_expression(path)} IS NULL")
+            else:
+                conditions.append(f"{_expression(path)} = ?")
+                values.append(value)
+        for condition, value in where:
+            conditions.append(condition)
+            values.append(value)
+        order = "ASC" if oldest_first else "DESC"
+        sql = f"SELECT id, body FROM objects WHERE {' AND '.join(conditions)} ORDER BY seq {order}"
+        if limit is not None:
+            sql += f" LIMIT {limit:d}"
+        return [self._document(row) for row in self._db.execute(sql, values)]
+
+    def seq_of(self, object_id: str, object_type: str) -> int | None:
+        """The position of an object in its lists, for cursors."""
+        row = self._db.execute(
+            "SELECT seq FROM objects WHERE id = ? AND object = ?", (object_id, object_type)
+        ).fetchone()
+        return row["seq"] if row else None
+
+    # ---------------------------------------------------------------- settings
+    def setting(self, name: str) -> Any:
+        row = self._db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return json.loads(row["value"]) if row else None
+
+    def set_setting(self, name: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))

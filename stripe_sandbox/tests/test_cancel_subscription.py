@@ -1,0 +1,123 @@
+"""Sequences 8, 9 and 10: ending a subscription, and thinking better of it."""
+
+from __future__ import annotations
+
+import pytest
+import stripe as stripe_sdk
+
+
+def types_of(stripe):
+    return [delivery.type for delivery in stripe.take_deliveries()]
+
+
+def test_at_the_period_end(stripe, client, subscription):
+    end = subscription["items"].data[0].current_period_end
+    changed = client.v1.subscriptions.update(
+        subscription.id,
+        {"cancel_at_period_end": True, "cancellation_details": {"comment": "bye", "feedback": "unused"}},
+    )
+    assert (changed.status, changed.cancel_at_period_end, changed.cancel_at) == ("active", True, end)
+    assert changed.canceled_at is not None
+    assert changed.cancellation_details.reason == "cancellation_requested"
+    assert changed.cancellation_details.feedback == "unused"
+    [delivery] = stripe.take_deliveries()
+    assert delivery.type == "customer.subscription.updated"
+    assert delivery.event["data"]["previous_attributes"] == {
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+    }
+
+    with stripe.sandbox.clock.at(end - 1):
+        assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+    with stripe.sandbox.clock.at(end + 3600):
+        ended = client.v1.subscriptions.retrieve(subscription.id)
+        [delivery] = stripe.take_deliveries()
+    assert (ended.status, ended.ended_at) == ("canceled", end)
+    assert ended.canceled_at == changed.canceled_at
+    assert delivery.type == "customer.subscription.deleted"
+    assert delivery.event["created"] == end
+
+
+@pytest.mark.parametrize("undo", [{"cancel_at_period_end": False}, {"cancel_at": ""}])
+def test_undo(stripe, client, subscription, undo):
+    end = subscription["items"].data[0].current_period_end
+    client.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    stripe.take_deliveries()
+    kept = client.v1.subscriptions.update(subscription.id, undo)
+    assert (kept.cancel_at, kept.cancel_at_period_end, kept.canceled_at) == (None, False, None)
+    assert kept.cancellation_details.reason is None
+    assert types_of(stripe) == ["customer.subscription.updated"]
+    with stripe.sandbox.clock.at(end + 60):
+        assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def test_at_a_moment_as_the_portal_does(stripe, client, subscription):
+    end = subscription["items"].data[0].current_period_end
+    changed = client.v1.subscriptions.update(subscription.id, {"cancel_at": "min_period_end"})
+    assert (changed.cancel_at, changed.cancel_at_period_end) == (end, False)
+    sooner = client.v1.subscriptions.update(
+        subscription.id, {"cancel_at": end - 86400, "proration_behavior": "none"}
+    )
+    assert sooner.cancel_at == end - 86400
+    with stripe.sandbox.clock.at(end - 86400):
+        assert client.v1.subscriptions.retrieve(subscription.id).ended_at == end - 86400
+
+
+def test_a_moment_that_would_credit_the_rest_is_not_emulated(client, subscription):
+    end = subscription["items"].data[0].current_period_end
+    with pytest.raises(stripe_sdk.InvalidRequestError, match="not emulated"):
+        client.v1.subscriptions.update(subscription.id, {"cancel_at": end - 86400})
+    with pytest.raises(stripe_sdk.InvalidRequestError, match="in the future"):
+        client.v1.subscriptions.update(subscription.id, {"cancel_at": 1})
+
+
+def test_at_once(stripe, client, subscription):
+    ended = client.v1.subscriptions.cancel(subscription.id, {"cancellation_details": {"comment": "now"}})
+    assert ended.status == "canceled"
+    assert ended.ended_at == ended.canceled_at
+    assert (ended.cancellation_details.comment, ended.cancellation_details.reason) == (
+        "now",
+        "cancellation_requested",
+    )
+    assert types_of(stripe) == ["customer.subscription.deleted"]
+
+
+def test_the_second_time_there_is_no_such_subscription(client, subscription):
+    client.v1.subscriptions.cancel(subscription.id)
+    with pytest.raises(stripe_sdk.InvalidRequestError) as error:
+        client.v1.subscriptions.cancel(subscription.id)
+    assert (error.value.http_status, error.value.code) == (404, "resource_missing")
+    assert error.value.user_message == f"No such subscription: '{subscription.id}'"
+
+
+def test_a_canceled_one_takes_only_notes(client, subscription):
+    client.v1.subscriptions.cancel(subscription.id)
+    changed = client.v1.subscriptions.update(subscription.id, {"metadata": {"a": "1"}})
+    assert changed.metadata["a"] == "1"
+    with pytest.raises(stripe_sdk.InvalidRequestError, match="can only update its"):
+        client.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+
+
+@pytest.mark.parametrize("params", [{"prorate": True}, {"invoice_now": True}])
+def test_a_final_invoice_is_not_emulated(client, subscription, params):
+    with pytest.raises(stripe_sdk.InvalidRequestError, match="not emulated"):
+        client.v1.subscriptions.cancel(subscription.id, params)
+    assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def test_an_incomplete_one_takes_its_invoice_along(stripe, client, ada, pro):
+    subscription = client.v1.subscriptions.create(
+        {"customer": ada.id, "items": [{"price": pro.id}], "payment_behavior": "default_incomplete"}
+    )
+    assert client.v1.subscriptions.cancel(subscription.id).status == "incomplete_expired"
+    assert client.v1.invoices.retrieve(subscription.latest_invoice).status == "void"
+
+
+def test_a_subscription_may_be_born_to_end(client, ada, pro, card_of_ada):
+    card_of_ada("pm_card_visa")
+    subscription = client.v1.subscriptions.create(
+        {"customer": ada.id, "items": [{"price": pro.id}], "cancel_at_period_end": True}
+    )
+    assert subscription.cancel_at == subscription["items"].data[0].current_period_end

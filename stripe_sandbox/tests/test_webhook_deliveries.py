@@ -1,0 +1,209 @@
+"""Webhooks: signed, in order, tried again, on record."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import stripe as stripe_sdk
+
+
+class Receiver:
+    """A live server that keeps what it is sent and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[dict, dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self.hold = threading.Event()
+        self.hold.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.hold.wait(5)
+                receiver.received.append((json.loads(body), dict(self.headers), body))
+                status = receiver.answers.pop(0) if receiver.answers else 200
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/webhook?x=1"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait_for(self, count: int) -> None:
+        deadline = time.monotonic() + 10
+        while len(self.received) < count:
+            assert time.monotonic() < deadline, f"{len(self.received)} of {count} arrived"
+            time.sleep(0.005)
+
+    @property
+    def types(self) -> list[str]:
+        return [event["type"] for event, _, _ in self.received]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.hold.set()
+    receiver.stop()
+
+
+def eventually(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_events_arrive_signed_and_in_order(stripe, checkout, receiver):
+    session = checkout()
+    stripe.register_webhook(receiver.url)
+    stripe.pay(session.id)
+    receiver.wait_for(12)
+    assert receiver.types == [event["type"] for event in stripe.events()][-12:]
+    for _, headers, body in receiver.received:
+        stripe_sdk.Webhook.construct_event(body, headers["Stripe-Signature"], stripe.webhook_secret)
+    event = receiver.received[0][0]
+    assert event["api_version"] == "2026-08-26.dahlia"
+    assert event["pending_webhooks"] == 1
+
+
+def test_a_wrong_secret_does_not_verify(stripe):
+    body, headers = stripe.signed({"id": "evt_1", "object": "event"})
+    with pytest.raises(stripe_sdk.SignatureVerificationError):
+        stripe_sdk.Webhook.construct_event(body, headers["Stripe-Signature"], "whsec_other")
+
+
+def test_a_delivery_does_not_hold_up_the_answer_that_caused_it(stripe, client, receiver):
+    stripe.register_webhook(receiver.url)
+    receiver.hold.clear()  # the application will not take webhooks until its call has returned
+    client.v1.customers.create({"name": "x"})
+    client.v1.customers.create({"name": "y"})
+    assert not receiver.received
+    receiver.hold.set()
+    receiver.wait_for(2)
+
+
+@pytest.mark.parametrize("status", [500, 400, 302])
+def test_anything_but_2xx_is_tried_again_with_a_fresh_signature(stripe, client, receiver, status):
+    stripe.register_webhook(receiver.url)
+    receiver.answers = [status, status, 200]
+    client.v1.customers.create({})
+    receiver.wait_for(3)
+    assert len({event["id"] for event, _, _ in receiver.received}) == 1
+    eventually(lambda: stripe.deliveries[0]["state"] == "delivered")
+    attempts = stripe.deliveries[0]["attempts"]
+    assert [attempt["status"] for attempt in attempts] == [status, status, 200]
+    first, second, third = (attempt["at"] for attempt in attempts)
+    assert third - second > second - first > 0.05
+
+
+def test_it_gives_up_after_three_attempts(stripe, client, receiver):
+    stripe.register_webhook(receiver.url)
+    receiver.answers = [500, 500, 500]
+    client.v1.customers.create({})
+    eventually(lambda: stripe.deliveries[0]["state"] == "failed")
+    assert len(receiver.received) == 3
+    [event] = client.v1.events.list({"delivery_success": False}).data
+    assert event.pending_webhooks == 1
+
+
+def test_a_retry_does_not_hold_up_later_events(stripe, client, receiver):
+    stripe.register_webhook(receiver.url)
+    receiver.answers = [500]
+    client.v1.customers.create({"name": "a"})
+    client.v1.customers.create({"name": "b"})
+    receiver.wait_for(3)
+    assert [event["data"]["object"]["name"] for event, _, _ in receiver.received] in (
+        ["a", "b", "a"],
+        ["a", "a", "b"],
+    )
+
+
+def test_nobody_there_is_a_failed_attempt(stripe, client):
+    stripe.register_webhook("http://127.0.0.1:1/webhook")
+    client.v1.customers.create({})
+    eventually(lambda: stripe.deliveries[0]["state"] == "failed")
+    assert "refused" in stripe.deliveries[0]["attempts"][0]["error"].lower()
+
+
+def test_a_delivery_can_be_sent_again(stripe, client, http, receiver):
+    stripe.register_webhook(receiver.url)
+    client.v1.customers.create({})
+    receiver.wait_for(1)
+    eventually(lambda: stripe.deliveries[0]["state"] == "delivered")
+    delivery = stripe.deliveries[0]["id"]
+    answer = http.post(f"/_sandbox/deliveries/{delivery}/redeliver")
+    assert answer.status_code == 200
+    receiver.wait_for(2)
+    assert receiver.received[0][0]["id"] == receiver.received[1][0]["id"]
+    assert http.post("/_sandbox/deliveries/whd_nothing/redeliver").status_code == 404
+
+
+def test_paused_they_queue_and_are_sent_afterwards(stripe, client, http, receiver):
+    stripe.register_webhook(receiver.url)
+    assert http.post("/_sandbox/webhooks", json={"paused": True}).json() == {"paused": True}
+    client.v1.customers.create({})
+    client.v1.customers.create({})
+    time.sleep(0.1)
+    assert not receiver.received
+    assert [delivery["state"] for delivery in stripe.deliveries] == ["pending", "pending"]
+    http.post("/_sandbox/webhooks", json={"paused": False})
+    receiver.wait_for(2)
+
+
+def test_an_endpoint_gets_only_what_it_wants(stripe, client, receiver):
+    stripe.register_webhook(receiver.url, ["product.created"])
+    client.v1.customers.create({})
+    client.v1.products.create({"name": "x"})
+    receiver.wait_for(1)
+    assert receiver.types == ["product.created"]
+    assert len(stripe.deliveries) == 1
+
+
+def test_endpoints_through_the_api_have_their_own_secrets(stripe, client, receiver):
+    endpoint = client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["*"]})
+    assert endpoint.secret.startswith("whsec_")
+    assert "secret" not in client.v1.webhook_endpoints.retrieve(endpoint.id)
+    client.v1.customers.create({})
+    receiver.wait_for(1)
+    _, headers, body = receiver.received[0]
+    stripe_sdk.Webhook.construct_event(body, headers["Stripe-Signature"], endpoint.secret)
+
+    client.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+    assert client.v1.webhook_endpoints.retrieve(endpoint.id).status == "disabled"
+    client.v1.customers.create({})
+    assert len(stripe.deliveries) == 1
+    client.v1.webhook_endpoints.delete(endpoint.id)
+    assert client.v1.webhook_endpoints.list().data == []
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "no-scheme", "http://", "http://x:99999/", "http://\u00fc/"])
+def test_an_endpoint_needs_a_real_url(http, url):
+    answer = http.post("/v1/webhook_endpoints", data={"url": url, "enabled_events[0]": "*"})
+    assert answer.json()["error"]["code"] == "url_invalid"
+
+
+def test_a_rolled_back_request_sends_nothing(stripe, client, ada, pro, card_of_ada, receiver):
+    card_of_ada("pm_card_chargeCustomerFail")
+    stripe.register_webhook(receiver.url)
+    with pytest.raises(stripe_sdk.CardError):
+        client.v1.subscriptions.create(
+            {"customer": ada.id, "items": [{"price": pro.id}], "payment_behavior": "error_if_incomplete"}
+        )
+    assert stripe.deliveries == []

@@ -1,0 +1,60 @@
+"""`Authorization: Api-Key <key>`: how Datilio's backends are let in, and nobody else."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from usage.api_keys import find_api_key, touch
+from usage.errors import ApiKeyInvalid, ApiKeyRequired, ApiKeyRevoked, ScopeMissing, UserTokenCannotWrite
+from usage.models import ApiKey
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """request.auth is the ApiKey; request.user stays anonymous: a key acts for a backend, never for a person."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey]:
+        scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() == "bearer":
+            raise UserTokenCannotWrite()
+        if scheme.lower() != "api-key" or not key.strip():
+            raise ApiKeyRequired()
+        api_key = find_api_key(key.strip())
+        if api_key is None:
+            raise ApiKeyInvalid()
+        if api_key.revoked_at is not None:
+            raise ApiKeyRevoked()
+        touch(api_key, timezone.now())
+        return AnonymousUser(), api_key
+
+    def authenticate_header(self, request: Request) -> str:
+        return ApiKeyRequired.auth_header
+
+
+class MayWriteUsage(BasePermission):
+    scope = "usage:write"
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if self.scope not in request.auth.scopes:
+            raise ScopeMissing(scope=self.scope)
+        return True
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    """How the OpenAPI schema names it. Found by drf-spectacular through its class."""
+
+    target_class = "usage.authentication.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Api-Key <key>`. Made by `manage.py create_api_key NAME --scope usage:write`.",
+        }

@@ -1,0 +1,141 @@
+"""How much of everything a user has used, may use and has left; and what to tell them about it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.db.models import Q
+
+from billing.models import Plan, UserPlan
+from billing.subscriptions import live_plan
+from usage.features import FEATURES, Metered, Window
+from usage.models import UsageCounter
+from usage.windows import window_at
+
+# Percent of a limit at which a customer is told, each once per window, and what the API calls it.
+WARNING_LEVELS = {80: "approaching", 95: "critical", 100: "exceeded"}
+
+LimitOut = dict[str, Any]
+
+
+def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None) -> list[LimitOut]:
+    """LimitOut of every feature, in the table's order; [] for a user whose plan gives no access at `now`.
+
+    user_plan: the user's live plan with its plan, where the caller has it already. One query for the counters.
+    """
+    user_plan = user_plan or live_plan(user_id)
+    if user_plan is None or not user_plan.is_active(now):
+        return []
+    windows = {feature: window_at(metered.window, now, user_plan.start_date) for feature, metered in FEATURES.items()}
+    # Feature and start together: three exact places in the index, however many old windows a user has.
+    present = reduce(or_, (Q(feature=feature, window_start=start) for feature, (start, _) in windows.items()))
+    used = dict(UsageCounter.objects.filter(present, user_id=user_id).values_list("feature", "used"))
+    return [
+        limit_out(metered, used.get(feature, 0), metered.limit_of(user_plan.plan), windows[feature][1])
+        for feature, metered in FEATURES.items()
+    ]
+
+
+def limit_out(metered: Metered, used: int, limit: int | None, resets_at: datetime | None) -> LimitOut:
+    """LimitOut of shared/api.md. `limit`, `remaining` and `percent` are None when unlimited; `percent` is rounded down,
+    so that 100 means nothing is left, and goes beyond 100 after a change to a smaller plan."""
+    percent = None if limit is None else used * 100 // limit if limit else 100
+    return {
+        "feature": metered.feature.value,
+        "unit": metered.unit,
+        "used": used,
+        "limit": limit,
+        "remaining": None if limit is None else max(0, limit - used),
+        "percent": percent,
+        "window": metered.window.value,
+        "resets_at": resets_at,
+        "status": _status(percent),
+    }
+
+
+def _status(percent: int | None) -> str:
+    if percent is None:
+        return "unlimited"
+    if percent >= 100:
+        return "exceeded"
+    return "approaching" if percent >= min(WARNING_LEVELS) else "ok"
+
+
+def thresholds_reached(used: int, limit: int | None) -> list[int]:
+    """Those of WARNING_LEVELS at or below which `used` stands. A limit of 0 is a feature that the plan leaves out:
+    nothing to warn of."""
+    return [percent for percent in WARNING_LEVELS if limit and used * 100 >= percent * limit]
+
+
+def warnings_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
+    """[{feature, level, message, used, limit, resets_at}] for what is at 80 % or more; level is a word of
+    WARNING_LEVELS, message a sentence for people with the next step."""
+    return [
+        {
+            "feature": limit["feature"],
+            "level": WARNING_LEVELS[reached[-1]],
+            "message": _warning(limit),
+            "used": limit["used"],
+            "limit": limit["limit"],
+            "resets_at": limit["resets_at"],
+        }
+        for limit in limits
+        if (reached := thresholds_reached(limit["used"], limit["limit"]))
+    ]
+
+
+def meters_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
+    """LimitOut with the feature's `label` and the window in words (`period`), for pages."""
+    return [
+        {**limit, "label": FEATURES[limit["feature"]].label, "period": _PERIODS[limit["window"]]} for limit in limits
+    ]
+
+
+def cheapest_plan_allowing(metered: Metered, needed: int, size_mb: float | None = None) -> str | None:
+    """The name of the cheapest plan on sale with room for `needed` in one window, and for an item of `size_mb`."""
+    plans = Plan.objects.published()
+    if metered.limit_field:
+        plans = plans.filter(_allows(metered.limit_field, needed))
+    if metered.per_item_limit_field and size_mb is not None:
+        plans = plans.filter(_allows(metered.per_item_limit_field, size_mb))
+    return plans.order_by("price_monthly", "display_order", "id").values_list("name", flat=True).first()
+
+
+def _allows(field: str, needed: float) -> Q:
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gte": needed})
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+_PERIODS = {Window.NONE: "", Window.DAY: "today", Window.MONTH: "this month"}
+
+
+def in_words(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+
+
+def _warning(limit: LimitOut) -> str:
+    metered = FEATURES[limit["feature"]]
+    used, most, resets_at = f"{limit['used']:,}", f"{limit['limit']:,}", limit["resets_at"]
+    if metered.window is Window.NONE:
+        if limit["remaining"]:
+            return (
+                f"You have {used} {metered.unit}, and your plan allows {most}. "
+                f"Remove some that you no longer need, or choose a larger plan."
+            )
+        return (
+            f"You have {used} {metered.unit}, and your plan allows {most}. They stay readable; "
+            f"to add another, remove some or choose a larger plan."
+        )
+    period = _PERIODS[metered.window]
+    if limit["remaining"]:
+        return (
+            f"You have used {used} of {most} {metered.unit} {period}. "
+            f"The count starts again on {in_words(resets_at)}; a larger plan has room for more."
+        )
+    return (
+        f"You have used all {most} {metered.unit} of your plan {period}. "
+        f"Wait until {in_words(resets_at)}, or choose a larger plan to go on now."
+    )

@@ -1,0 +1,149 @@
+"""Shapes of the usage API: strict on the way in; on the way out documentation only, bodies are built from rows."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from datilio.fields import StrictCharField, StrictIntegerField
+from usage.features import Window, feature_choices
+from usage.limits import WARNING_LEVELS
+from usage.metering import MAX_AMOUNT
+
+# A file of a petabyte is a mistake.
+MAX_SIZE_MB = 10**9
+
+
+class PrintableField(StrictCharField):
+    """Text without control characters, kept exactly as sent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not text.isprintable():
+            raise serializers.ValidationError("Printable characters only.")
+        return text
+
+
+@extend_schema_field({"type": "number", "minimum": 0, "maximum": MAX_SIZE_MB})
+class SizeField(serializers.Field):
+    """A JSON number of MB."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, (int, float)):
+            raise serializers.ValidationError("A number of MB.")
+        # Refuses infinity too: 1e400 is valid JSON.
+        if not 0 <= data <= MAX_SIZE_MB:
+            raise serializers.ValidationError(f"From 0 to {MAX_SIZE_MB:,} MB.")
+        return float(data)
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class MomentField(serializers.DateTimeField):
+    """ISO 8601 text; without an offset it is UTC."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(default_timezone=UTC, input_formats=["iso-8601"], **kwargs)
+
+    def to_internal_value(self, data: Any) -> datetime:
+        # datetime.fromisoformat overlooks a NUL at the end.
+        if not isinstance(data, str) or not data.isprintable():
+            self.fail("invalid", format="2026-03-01T00:00:00Z")
+        moment = super().to_internal_value(data)
+        assert moment is not None
+        return moment
+
+
+class UsageEventIn(serializers.Serializer):
+    """One event of Metering in shared/api.md. What `amount` may be for which feature is metering's business."""
+
+    user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
+    feature = serializers.ChoiceField(choices=feature_choices())
+    amount = StrictIntegerField(min_value=-MAX_AMOUNT, max_value=MAX_AMOUNT)
+    key = PrintableField(max_length=255)
+    timestamp = MomentField(required=False)
+    model = PrintableField(max_length=80, required=False)
+    size_mb = SizeField(required=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values = super().to_internal_value(data)
+        # A misspelt `timestamp` that is dropped in silence counts in the wrong window.
+        unknown = [name for name in data if name not in self.fields]
+        if unknown:
+            raise serializers.ValidationError({name[:80]: ["There is no such field."] for name in unknown[:10]})
+        return values
+
+
+class UsageQuery(serializers.Serializer):
+    """Query of GET /api/user/usage: since <= timestamp < until."""
+
+    cursor = serializers.CharField(required=False, max_length=100, help_text="`next_cursor` of the page before.")
+    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
+    feature = serializers.ChoiceField(required=False, choices=feature_choices())
+    since = MomentField(required=False)
+    until = MomentField(required=False)
+
+
+# --- what goes out ----------------------------------------------------------------------------------------------------
+
+
+class UsageOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    user_id = serializers.IntegerField()
+    feature = serializers.ChoiceField(choices=feature_choices())
+    amount = serializers.IntegerField()
+    timestamp = serializers.DateTimeField()
+
+
+class LimitOut(serializers.Serializer):
+    feature = serializers.ChoiceField(choices=feature_choices())
+    unit = serializers.CharField()
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField(allow_null=True, help_text="null: unlimited.")
+    remaining = serializers.IntegerField(allow_null=True)
+    percent = serializers.IntegerField(allow_null=True, help_text="Rounded down; more than 100 after a downgrade.")
+    window = serializers.ChoiceField(choices=[window.value for window in Window])
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="null: goes down only when some are removed.")
+    status = serializers.ChoiceField(choices=["ok", "approaching", "exceeded", "unlimited"])
+
+
+class UsageWarning(serializers.Serializer):
+    feature = serializers.ChoiceField(choices=feature_choices())
+    level = serializers.ChoiceField(choices=list(WARNING_LEVELS.values()), help_text="From 80, 95 and 100 %.")
+    message = serializers.CharField(help_text="A sentence for people, with the next step.")
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    resets_at = serializers.DateTimeField(allow_null=True)
+
+
+class RecordedOut(serializers.Serializer):
+    usage = UsageOut()
+    limit = LimitOut()
+
+
+class UserUsageOut(serializers.Serializer):
+    usage = UsageOut(many=True)
+    limits = LimitOut(many=True)
+    warnings = UsageWarning(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class LimitExceededProblem(serializers.Serializer):
+    """402, `code` limit_exceeded or no_active_plan (then only feature and upgrade_url)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    request_id = serializers.CharField()
+    feature = serializers.CharField()
+    limit_name = serializers.CharField(required=False)
+    used = serializers.FloatField(required=False)
+    limit = serializers.IntegerField(required=False)
+    resets_at = serializers.DateTimeField(required=False, allow_null=True)
+    upgrade_url = serializers.URLField()
+    upgrade_plan = serializers.CharField(required=False, allow_null=True)

@@ -1,0 +1,125 @@
+"""Plans with small limits, given without Stripe: what usage does is the same however the plan was bought."""
+
+import itertools
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from billing.models import Plan, UserPlan
+from usage.api_keys import make_api_key
+from usage.metering import record
+
+# A day in the middle of a month, for the tests that say what time it is.
+NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def make_plan(db):
+    """make_plan(name="Small", **fields): a published plan; 10 files of 5 MB, 3 prompts a day, 1,000 rows a month."""
+
+    def make(name="Small", **fields):
+        limits = {
+            "file_limit": 10,
+            "file_size_limit_mb": 5,
+            "ai_prompts_per_day": 3,
+            "synthetic_rows_per_month": 1000,
+            "price_monthly": 10,
+        }
+        return Plan.objects.create(
+            name=name, state=Plan.State.PUBLISHED, stripe_product_id=f"prod_{name}", **(limits | fields)
+        )
+
+    return make
+
+
+@pytest.fixture
+def give_plan(make_plan):
+    """give_plan(user, plan=None, start=NOON - 3 days, **fields): the user's live subscription."""
+
+    def give(user, plan=None, start=NOON - timedelta(days=3), **fields):
+        defaults = {
+            "stripe_subscription_id": f"sub_{next(_numbers)}",
+            "stripe_price_id": "price_1",
+            "duration_months": 1,
+            "amount_cents": 1000,
+            "status": "active",
+            "is_live": True,
+            "start_date": start,
+            "current_period_start": start,
+            "current_period_end": start + timedelta(days=31),
+        }
+        return UserPlan.objects.create(user=user, plan=plan or make_plan(), **(defaults | fields))
+
+    return give
+
+
+@pytest.fixture
+def use():
+    """use(user, feature, amount=1, **arguments of record): with a fresh key, at NOON, unless told otherwise."""
+
+    def record_one(user, feature, amount=1, **arguments):
+        defaults = {"source": "test", "key": f"key-{next(_numbers)}", "now": NOON}
+        return record(getattr(user, "pk", user), feature, amount, **(defaults | arguments))
+
+    return record_one
+
+
+@pytest.fixture
+def at_once(transactional_db):
+    """at_once(n, function): call function(0) ... function(n - 1), each in its own thread and connection, let loose
+    together; returns what each returned or raised, in order."""
+
+    def run(n, function):
+        barrier = threading.Barrier(n)
+        outcomes = [None] * n
+
+        def work(i):
+            try:
+                connection.ensure_connection()
+                barrier.wait(timeout=30)
+                outcomes[i] = function(i)
+            except Exception as error:
+                outcomes[i] = error
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+        return outcomes
+
+    return run
+
+
+# --- through the API --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api_key(db):
+    """(row, key) that may write usage."""
+    return make_api_key("worker", ["usage:write"])
+
+
+@pytest.fixture
+def backend(api_key):
+    """A client that carries the API key."""
+    return APIClient(headers={"authorization": f"Api-Key {api_key[1]}"})
+
+
+@pytest.fixture
+def an_event(alice, give_plan):
+    """an_event(**changes): the body of an event that is accepted, for Alice, who has a plan since three days ago."""
+    give_plan(alice, start=timezone.now() - timedelta(days=3))
+
+    def body(**changes):
+        return {"user_id": alice.pk, "feature": "synthetic_rows", "amount": 10, "key": "first"} | changes
+
+    return body
