@@ -7,6 +7,7 @@ import logging
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -131,14 +132,9 @@ class CancelPlanView(APIView):
 
 
 @csrf_exempt
+@require_POST
 def stripe_webhook(request: HttpRequest) -> JsonResponse:
     """Stripe's events; the signature is the permission. Not a DRF view: the raw body is what is signed."""
-    if request.method != "POST":
-        return as_problem(
-            DomainError(
-                "Stripe posts its events here.", code="method_not_allowed", status=405, headers={"Allow": "POST"}
-            )
-        )
     try:
         return JsonResponse({"status": webhooks.receive(request)})
     except DomainError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, transaction
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import render
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -149,13 +149,24 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
 
 
 class DomainErrorMiddleware:
-    """A DomainError that leaves a page's view, shown as a page."""
+    """A DomainError that leaves a page's view, and Django's blank 405, shown like every other error."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed):
+            return render_error(
+                request,
+                DomainError(
+                    "This address does not take that method; see the Allow header.",
+                    code="method_not_allowed",
+                    status=405,
+                    headers={"Allow": response.headers["Allow"]},
+                ),
+            )
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, (DomainError, RequestDataTooBig)):

@@ -166,7 +166,8 @@ def test_the_page_asks_the_database_the_same_few_things_for_any_number_of_plans(
 
 
 def test_the_comparison_has_a_line_for_each_extra_of_any_plan(on_sale):
-    on_sale["team"].features |= {"sso": True, "nested": {"a": 1}, "off": False}
+    team = on_sale["team"]
+    team.features = {**team.features, "sso": True, "nested": {"a": 1}, "off": False}
     rows = {row.label: row.cells for row in comparison(list(on_sale.values()))}
     assert rows["Files"] == ["3", "100", "1,000"]
     assert rows["File size"] == ["5 MB", "25 MB", "100 MB"]

@@ -101,6 +101,13 @@ def test_a_bug_is_a_500_without_its_story(client, monkeypatch):
     assert b"hunter2" not in response.content
 
 
+def test_wrong_method_of_a_page(client):
+    response = client.get("/theme")
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+    assert b"<h1" in response.content
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/nothing/"])
 def test_a_page_for_people(client, path):
     response = client.get(path)
