@@ -11,6 +11,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from billing.fields import OrderedJSONField
+
 MAX_PRICE = Decimal("99999.99")
 # Fits PostgreSQL's integer; sqlite would take more and answer differently.
 MAX_LIMIT = 2_147_483_647
@@ -54,7 +56,7 @@ class Plan(models.Model):
     )
     ai_prompts_per_day = models.PositiveIntegerField("AI prompts per day", null=True, blank=True, validators=_limit)
     synthetic_rows_per_month = models.PositiveIntegerField(null=True, blank=True, validators=_limit)
-    features = models.JSONField(default=dict, blank=True)
+    features = OrderedJSONField(default=dict, blank=True)
 
     stripe_product_id = models.CharField(max_length=255, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -187,6 +187,8 @@ CELERY_TASK_ALWAYS_EAGER = not CELERY_BROKER_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 120
+# Else a mail that the console backend prints is logged as a warning.
+CELERY_WORKER_REDIRECT_STDOUTS = False
 # A broker that is down must neither hold nor break a request: the inbox rows are the truth, a sweep finds them.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 2, "max_retries": 0}
 CELERY_BROKER_CONNECTION_TIMEOUT = 1

@@ -10,6 +10,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+import billing.fields
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -161,7 +163,7 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
-                ("features", models.JSONField(blank=True, default=dict)),
+                ("features", billing.fields.OrderedJSONField(blank=True, default=dict)),
                 ("stripe_product_id", models.CharField(blank=True, editable=False, max_length=255)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
