@@ -31,7 +31,7 @@ class Internal(DomainError):
 def problem_document(error: DomainError) -> dict[str, Any]:
     """RFC 9457: type, title, status, detail, code, request_id and the error's own details."""
     return {
-        "type": f"/docs/errors#{error.code}",
+        "type": f"urn:datilio:problem:{error.code}",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": error.message,

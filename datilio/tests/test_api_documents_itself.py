@@ -1,5 +1,6 @@
 """The OpenAPI schema names the models of the contract and every endpoint, and its page loads nothing foreign."""
 
+import jsonschema
 import pytest
 import yaml
 
@@ -34,6 +35,18 @@ def test_it_is_openapi_3_1_with_every_endpoint_of_the_seed(schema):
 def test_the_models_carry_the_names_of_the_contract(schema):
     models = set(schema["components"]["schemas"])
     assert {"PurchasePlanIn", "CreatePlanIn", "PlanOut", "UserPlanOut", "UsageOut"} <= models
+
+
+def test_every_operation_answers_its_errors_as_a_problem(schema):
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            assert operation["responses"]["default"]["content"]["application/problem+json"] == problem, (path, method)
+
+
+def test_a_real_problem_is_what_the_schema_says(schema, client):
+    problem = client.get("/api/user/plan").json()
+    jsonschema.validate(problem, schema["components"]["schemas"]["Problem"])
 
 
 def test_drf_spectacular_has_nothing_to_complain_about(capsys):
