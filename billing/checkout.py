@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -31,7 +31,7 @@ def start_checkout(user: AbstractBaseUser, plan_id: int, months: int) -> str:
         refuse_second_plan(sync_locked(account), price)
         metadata = metadata_of(account, price) | {"price_id": price.stripe_price_id}
         sessions = stripe_gateway.newest_checkout_sessions(customer_id)
-        same = [s for s in sessions if s["status"] == "open" and s["metadata"]["price_id"] == price.stripe_price_id]
+        same = [s for s in sessions if s["status"] == "open" and _metadata(s, "price_id") == price.stripe_price_id]
         close_open_sessions(account, but=same[0]["id"] if same else "")
         if same:
             return same[0]["url"]
@@ -86,9 +86,10 @@ def confirm_checkout(user: AbstractBaseUser, session_id: str) -> CheckoutOutcome
     except StripeUnavailable:
         return CheckoutOutcome("processing")
 
-    metadata = session["metadata"]
-    plan = Plan.objects.filter(pk=int(metadata["plan_id"])).first()
-    months = int(metadata["months"])
+    if _metadata(session, "plan_id") is None:
+        raise CheckoutNotFound()  # made by hand in Stripe's dashboard: no purchase of ours
+    plan = Plan.objects.filter(pk=int(_metadata(session, "plan_id"))).first()
+    months = int(_metadata(session, "months"))
     if session["status"] != "complete":
         return CheckoutOutcome("cancelled", plan, months, checkout_url=session["url"])
     if live and live.stripe_subscription_id == session["subscription"]:
@@ -96,3 +97,9 @@ def confirm_checkout(user: AbstractBaseUser, session_id: str) -> CheckoutOutcome
         return CheckoutOutcome("active" if is_active else "processing", plan, months, live)
     # Paid once, but ended since (the page is opened again later), or never begun.
     return CheckoutOutcome("failed", plan, months, live)
+
+
+def _metadata(session: Any, name: str) -> Any:
+    """What start_checkout wrote into a session; None in one that somebody else made."""
+    metadata = session["metadata"]
+    return metadata[name] if metadata and name in metadata else None

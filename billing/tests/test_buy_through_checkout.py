@@ -4,6 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing import stripe_gateway
 from billing.checkout import confirm_checkout, start_checkout
 from billing.errors import AlreadySubscribed, CheckoutNotFound, PlanChangeNotAvailable, PlanNotFound
 from billing.models import BillingAccount, Plan, UserPlan
@@ -113,6 +114,24 @@ def test_a_session_of_another_is_not_there(alice, bob, plans, stripe):
         with pytest.raises(CheckoutNotFound):
             confirm_checkout(user, wanted)
     assert not UserPlan.objects.filter(user=bob).exists()
+
+
+def test_a_session_made_by_hand_in_the_dashboard_is_none_of_our_purchases(alice, plans, stripe):
+    start_checkout(alice, plans["pro"].pk, 1)
+    customer = BillingAccount.objects.get(user=alice).stripe_customer_id
+    price = stripe.objects("price")[0]["id"]
+    by_hand = stripe_gateway._client().v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "customer": customer,
+            "line_items": [{"price": price, "quantity": 1}],
+            "success_url": "http://127.0.0.1/",
+        }
+    )
+    with pytest.raises(CheckoutNotFound):
+        confirm_checkout(alice, by_hand["id"])
+    start_checkout(alice, plans["team"].pk, 1)
+    assert stripe.get(by_hand["id"])["status"] == "expired"
 
 
 def test_the_page_after_checkout_says_active_without_any_webhook(client, alice, plans, stripe):
