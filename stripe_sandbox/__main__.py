@@ -29,14 +29,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default=env("HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=env("PORT", "12111"))
-    parser.add_argument(
-        "--database", default=env("DATABASE", "var/stripe_sandbox.sqlite3"), help="a file, or :memory:"
-    )
+    parser.add_argument("--database", default=env("DATABASE", "var/stripe_sandbox.sqlite3"), help="a file, or :memory:")
     parser.add_argument("--secret-key", default=env("SECRET_KEY", DEFAULT_SECRET_KEY), help="sk_test_...")
     parser.add_argument("--webhook-url", default=env("WEBHOOK_URL"), help="where events are delivered")
-    parser.add_argument(
-        "--webhook-secret", default=env("WEBHOOK_SECRET", DEFAULT_WEBHOOK_SECRET), help="whsec_..."
-    )
+    parser.add_argument("--webhook-secret", default=env("WEBHOOK_SECRET", DEFAULT_WEBHOOK_SECRET), help="whsec_...")
     parser.add_argument(
         "--public-url",
         default=env("PUBLIC_URL"),
@@ -82,9 +78,7 @@ class _Server(uvicorn.Server):
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 after a signal, 1 when the port is taken."""
     arguments = _arguments(argv)
-    logging.basicConfig(
-        level=logging.WARNING, format="stripe_sandbox: %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.WARNING, format="stripe_sandbox: %(levelname)s %(message)s", stream=sys.stderr)
     try:
         listener = listen(arguments.host, arguments.port)
     except OSError as error:

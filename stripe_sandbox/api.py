@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from . import API_VERSION, idempotency, ids
+from . import API_VERSION, chaos, idempotency, ids
 from .errors import StripeError, invalid, unrecognized_url
 from .expand import expand
-from .lists import Page
+from .lists import Page, SearchPage
 from .operations import OPERATIONS
 from .sandbox import Exchange, Request, Sandbox
 from .store import Document
@@ -50,8 +50,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def handle(sandbox: Sandbox, request: ApiRequest) -> Answer:
-    """Answer one request. Never raises: a defect of the sandbox is a 500 api_error, and stands in the log."""
+def handle(sandbox: Sandbox, request: ApiRequest, fate: chaos.Fate = chaos.CALM) -> Answer:
+    """Answer one request. Never raises: a defect of the sandbox is a 500 api_error, and stands in the log.
+
+    Of the request's fate it sees to rate_limited and server_error; the rest is done on the wire (app.py).
+    """
     request_id = ids.new("request")
     headers = {
         "Request-Id": request_id,
@@ -63,10 +66,14 @@ def handle(sandbox: Sandbox, request: ApiRequest) -> Answer:
         _authenticate(sandbox, request.headers.get("authorization", ""))
         headers["Stripe-Version"] = _version(request.headers.get("stripe-version"))
         pairs = _pairs(request)
+        if "rate_limited" in fate or sandbox.chaos.over_the_limit():
+            headers["Stripe-Rate-Limited-Reason"] = "global-rate"
+            raise chaos.rate_limited()
         with sandbox.lock:
             sandbox.run_due_work()
-            answer = _execute(sandbox, request, request_id, pairs)
+            answer = _execute(sandbox, request, request_id, pairs, fate)
     except StripeError as error:
+        note_unemulated(sandbox, request.method, request.path, error)
         answer = error_answer(error, request_id)
     except Exception:
         log.exception("%s %s: a defect of the local Stripe", request.method, request.path)
@@ -81,14 +88,27 @@ def handle(sandbox: Sandbox, request: ApiRequest) -> Answer:
     return answer
 
 
-def _execute(sandbox: Sandbox, request: ApiRequest, request_id: str, pairs: list[tuple[str, str]]) -> Answer:
+def note_unemulated(sandbox: Sandbox, method: str, path: str, error: StripeError) -> None:
+    """Put what Stripe, or only the sandbox, does not know on the list of /_sandbox/not-emulated."""
+    if error.unemulated or error.body.get("code") == "parameter_unknown":
+        found = sandbox.contract.route(method, path)
+        where = found[0] if found else path[:200]
+        sandbox.not_emulated.note(method, where, str(error), error.body.get("param"), int(sandbox.clock.wall()))
+
+
+def _execute(
+    sandbox: Sandbox,
+    request: ApiRequest,
+    request_id: str,
+    pairs: list[tuple[str, str]],
+    fate: chaos.Fate,
+) -> Answer:
     found = sandbox.contract.route(request.method, request.path)
     if found is None:
         raise unrecognized_url(request.method, request.path[:500])
     template, path_ids = found
     operation = OPERATIONS.get((request.method.lower(), template))
     if operation is None:
-        log.warning("not emulated: %s %s", request.method, request.path)
         raise unrecognized_url(request.method, request.path[:500], known_to_stripe=True)
 
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
@@ -107,29 +127,26 @@ def _execute(sandbox: Sandbox, request: ApiRequest, request_id: str, pairs: list
     params, errors = sandbox.contract.parse(sandbox.contract.operation_at(request.method, template), pairs)
     if errors:
         first = dict(errors[0])
-        raise StripeError(
-            400, first["message"], code=first.get("code"), param=first.get("param"), executed=False
-        )
-    try:
-        operation.check_emulated(params)
-    except StripeError as error:
-        log.warning("%s %s: %s", request.method, request.path, error)
-        raise
+        raise StripeError(400, first["message"], code=first.get("code"), param=first.get("param"), executed=False)
+    operation.check_emulated(params)
 
     headers = {"Idempotency-Key": key} if key is not None else {}
     try:
-        with sandbox.transaction(), sandbox.caused_by(Request(request_id, key)):
-            result = operation.function(
-                sandbox, {k: v for k, v in params.items() if k != "expand"}, *path_ids
-            )
+        with (
+            sandbox.transaction(),
+            sandbox.caused_by(Request(request_id, key)),
+            sandbox.in_time_of(_whose_time(sandbox, path_ids, params)),
+        ):
+            if "server_error" in fate:
+                raise chaos.server_error()
+            result = operation.function(sandbox, {k: v for k, v in params.items() if k != "expand"}, *path_ids)
             shown = expand(sandbox, _shown(sandbox, result), params.get("expand") or [])
             answer = Answer(200, _encode(shown), headers)
             if key is not None:
-                idempotency.save(
-                    sandbox, key, mark, idempotency.Saved(request_id, answer.status, answer.body)
-                )
+                idempotency.save(sandbox, key, mark, idempotency.Saved(request_id, answer.status, answer.body))
             return answer
     except StripeError as error:
+        note_unemulated(sandbox, request.method, request.path, error)
         answer, executed = error_answer(error, request_id), error.executed
     except Exception:
         log.exception("%s %s: a defect of the local Stripe", request.method, request.path)
@@ -141,14 +158,39 @@ def _execute(sandbox: Sandbox, request: ApiRequest, request_id: str, pairs: list
     return answer
 
 
+# What a request may name whose test clock it then lives on.
+_CLOCKED = (
+    "customer",
+    "subscription",
+    "from_subscription",
+    "invoice",
+    "payment_intent",
+    "charge",
+    "test_clock",
+)
+
+
+def _whose_time(sandbox: Sandbox, path_ids: list[str], params: dict[str, Any]) -> Document | None:
+    """The object on whose timeline the request happens: of its path, else of its parameters."""
+    named = [*path_ids, *(params[name] for name in _CLOCKED if isinstance(params.get(name), str))]
+    for object_id in named:
+        document = sandbox.store.get(object_id)
+        if document and not document.get("deleted") and sandbox.timeline_of(document):
+            return document
+    return None
+
+
 def _shown(sandbox: Sandbox, result: Document | Page) -> dict[str, Any]:
     if isinstance(result, Page):
-        return {
+        shown = {
             "object": "list",
             "data": [sandbox.render(document) for document in result.data],
             "has_more": result.has_more,
             "url": result.url,
         }
+        if isinstance(result, SearchPage):
+            shown |= {"object": "search_result", "next_page": result.next_page}
+        return shown
     return sandbox.render(result)
 
 

@@ -14,14 +14,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import control, hosted_pages, idempotency
-from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle
+from . import control, control_page, hosted_pages, idempotency
+from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle, note_unemulated
 from .errors import StripeError, unrecognized_url
 from .sandbox import Sandbox
 
 
 class ApiEndpoint:
-    """/v1/...: reads the request, lets api.handle answer, then releases the webhooks it caused."""
+    """/v1/...: reads the request, lets api.handle answer, then releases the webhooks it caused.
+
+    What chaos does to the wire happens here: late answers, and none at all.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -35,10 +38,14 @@ class ApiEndpoint:
             answer = await self._answer(request)
         except ClientDisconnect:
             return
-        await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
+        if answer is None:
+            await _hang_up(scope)
+        else:
+            await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
         self._sandbox.deliveries.release()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer | None:
+        """The answer, None when the connection shall be closed without one."""
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -46,7 +53,12 @@ class ApiEndpoint:
                 return _plain_error(StripeError(413, "Invalid request: the body is too large."))
         path = request.scope["path"]
         if path.startswith("/v2/"):
-            return _plain_error(unrecognized_url(request.method, path[:500], known_to_stripe=True))
+            error = unrecognized_url(request.method, path[:500], known_to_stripe=True)
+            note_unemulated(self._sandbox, request.method, path, error)
+            return _plain_error(error)
+        fate = self._sandbox.chaos.for_request(request.method, path)
+        if "no_answer" in fate:
+            return None
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         if key is not None and key in self._in_flight:
             return _plain_error(idempotency.in_use(key[:300]))
@@ -55,13 +67,28 @@ class ApiEndpoint:
         try:
             if self.latency:
                 await asyncio.sleep(self.latency)
-            return handle(
+            answer = handle(
                 self._sandbox,
                 ApiRequest(request.method, path, request.scope["query_string"], dict(request.headers), body),
+                fate,
             )
+            if "slow" in fate:
+                # What was done is done, and its key still in flight: a client that gives up and tries again
+                # meanwhile gets 409, as at Stripe.
+                await asyncio.sleep(self._sandbox.chaos.slow_seconds)
+            return None if "die_after_write" in fate else answer
         finally:
             if key is not None:
                 self._in_flight.discard(key)
+
+
+async def _hang_up(scope: Scope) -> None:
+    """Close the connection without an answer. Raises RuntimeError where the server does not let us."""
+    abort = scope.get("stripe_sandbox.abort")
+    if abort is None:
+        raise RuntimeError("this server cannot close a connection without an answer")
+    abort()
+    await asyncio.sleep(0.01)  # until the server has seen that it is closed
 
 
 def _plain_error(error: StripeError) -> Answer:
@@ -90,6 +117,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
         Route("/v2/{path:path}", api),
         *hosted_pages.routes(sandbox),
         *control.routes(sandbox),
+        *control_page.routes(sandbox),
     ]
     app = Starlette(routes=routes, exception_handlers={404: _nowhere, 405: _nowhere})
     app.router.redirect_slashes = False  # Stripe does not redirect: such a URL is unrecognized

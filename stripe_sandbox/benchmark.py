@@ -90,6 +90,9 @@ def measure(call: Caller) -> None:
             **line,
         )
 
+    meter = {"display_name": "Tokens", "event_name": "tokens", "default_aggregation[formula]": "sum"}
+    call("POST", "/v1/billing/meters", **meter)
+    usage = {"payload[stripe_customer_id]": customer, "payload[value]": 1}
     paid = call.control(f"/_sandbox/checkout/{session()['id']}/pay")
     subscription, invoice = paid["subscription"], paid["invoice"]
     kinds = {
@@ -102,6 +105,8 @@ def measure(call: Caller) -> None:
         "GET invoice": lambda: call("GET", f"/v1/invoices/{invoice}"),
         "GET prices by product": lambda: call("GET", f"/v1/prices?product={product}"),
         "GET events (10)": lambda: call("GET", "/v1/events"),
+        "search customers": lambda: call("GET", "/v1/customers/search?query=email:'ada@example.com'"),
+        "POST meter event": lambda: call("POST", "/v1/billing/meter_events", event_name="tokens", **usage),
         "POST checkout session": session,
         "pay a session (12 events)": lambda: call.control(f"/_sandbox/checkout/{session()['id']}/pay"),
     }

@@ -27,6 +27,25 @@ def boundary(anchor: int, recurring: dict[str, Any], n: int) -> int:
     return int(start.replace(year=year, month=month, day=day).timestamp())
 
 
+def next_boundary(anchor: int, recurring: dict[str, Any], after: int) -> int:
+    """The first boundary later than `after`, counted from the anchor."""
+    # The average length gives a guess that is never too late, then a few steps.
+    days = {"day": 1, "week": 7, "month": 31, "year": 366}[recurring["interval"]]
+    n = max(0, (after - anchor) // (days * 86400 * recurring["interval_count"]))
+    while (moment := boundary(anchor, recurring, n)) <= after:
+        n += 1
+    return moment
+
+
+def prorated(amount: int, seconds: int, whole: int) -> int:
+    """The share of an amount for so many of the whole period's seconds, to the nearest cent.
+
+    Halves away from zero, so that a credit is the exact opposite of its debit.
+    """
+    sign = -1 if amount < 0 else 1
+    return sign * ((2 * abs(amount) * seconds + whole) // (2 * whole))
+
+
 def interval_text(recurring: dict[str, Any]) -> str:
     """'month', 'every 3 months': as Stripe words it after a price."""
     interval, count = recurring["interval"], recurring["interval_count"]

@@ -44,7 +44,8 @@ class Card:
     decline: Decline | None = None
     declines_at_attach: bool = True  # 0341 attaches and fails later: the dunning card
     authentication: str | None = None  # "once" (off session is fine after it) or "always"
-    not_emulated: str | None = None  # what it would bring about and the sandbox cannot yet
+    dispute: str | None = None  # the reason for which its holder disputes every charge
+    refund: str | None = None  # "pending" (succeeds later) or "fails" (later)
 
     @property
     def last4(self) -> str:
@@ -81,10 +82,10 @@ _CARDS = [
         declines_at_attach=False,
         authentication="always",
     ),
-    Card("4000000000000259", "visa", "Succeeds, then disputed", not_emulated="disputes"),
-    Card("4000000000002685", "visa", "Succeeds, then disputed", not_emulated="disputes"),
-    Card("4000000000007726", "visa", "Refunds are pending first", not_emulated="pending refunds"),
-    Card("4000000000005126", "visa", "Refunds fail later", not_emulated="failing refunds"),
+    Card("4000000000000259", "visa", "Succeeds, then disputed as fraudulent", dispute="fraudulent"),
+    Card("4000000000002685", "visa", "Succeeds, then disputed: not received", dispute="product_not_received"),
+    Card("4000000000007726", "visa", "Succeeds; refunds are pending first", refund="pending"),
+    Card("4000000000005126", "visa", "Succeeds; refunds fail later", refund="fails"),
 ]
 BY_NUMBER: dict[str, Card] = {card.number: card for card in _CARDS}
 
@@ -106,6 +107,12 @@ _NAMES = {
     "authenticationRequired": "4000002760003184",
     "authenticationRequiredOnSetup": "4000002500003155",
     "threeDSecure2Required": "4000002760003184",
+    "authenticationRequiredChargeDeclinedInsufficientFunds": "4000008260003178",
+    "threeDSecureRequiredChargeDeclined": "4000008400001629",
+    "createDispute": "4000000000000259",
+    "createDisputeProductNotReceived": "4000000000002685",
+    "pendingRefund": "4000000000007726",
+    "refundFail": "4000000000005126",
 }
 MAGIC_IDS: dict[str, str] = {
     prefix + name: number for name, number in _NAMES.items() for prefix in ("pm_card_", "tok_")
@@ -113,13 +120,11 @@ MAGIC_IDS: dict[str, str] = {
 
 
 def emulated() -> list[Card]:
-    """The cards that can be used now, for the list on the Checkout page."""
-    return [card for card in _CARDS if card.not_emulated is None]
+    """All of them, for the list on the Checkout page."""
+    return list(_CARDS)
 
 
-def check_details(
-    number: str, exp_month: int, exp_year: int, cvc: str | None, now_year_month: tuple[int, int]
-) -> Card:
+def check_details(number: str, exp_month: int, exp_year: int, cvc: str | None, now_year_month: tuple[int, int]) -> Card:
     """Return the test card with this number.
 
     Raises the 402 that Stripe raises for a number that fails the Luhn check or is no test card, for a date in
@@ -144,10 +149,6 @@ def check_details(
             "of valid test cards, visit: https://stripe.com/docs/testing.",
             "card_declined",
             decline_code="test_mode_live_card",
-        )
-    if card.not_emulated:
-        raise StripeError(
-            400, f"Card {number}: {card.not_emulated} are not emulated by the local Stripe.", executed=False
         )
     return card
 

@@ -1,10 +1,18 @@
-"""The sandbox's clock. All code asks it for the time; nothing else calls time.time()."""
+"""The sandbox's clock. All code asks it for the time; nothing else calls time.time().
+
+There are several timelines. The global one is real time plus an offset, which Sandbox.advance moves forward
+and the store keeps. Every test clock (https://docs.stripe.com/billing/testing/test-clocks) is a timeline of
+its own, that stands still until it is advanced. At any moment the code lives on one of them: `timeline` names
+it, `now()` tells its time.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+GLOBAL = ""  # the timeline of everything that belongs to no test clock
 
 
 class Clock:
@@ -15,20 +23,40 @@ class Clock:
 
     def __init__(self) -> None:
         self._frozen: int | None = None
+        self._global_frozen: int | None = None
+        self.offset = 0  # how far the global timeline is ahead of real time, in seconds
+        self.timeline = GLOBAL
 
     def now(self) -> int:
         """The moment the objects live in: `created`, periods, expiries."""
-        return self._frozen if self._frozen is not None else int(time.time())
+        return self._frozen if self._frozen is not None else int(time.time()) + self.offset
+
+    def global_now(self) -> int:
+        """The global timeline's time, also while the code lives on a test clock's."""
+        frozen = self._global_frozen
+        return frozen if frozen is not None else int(time.time()) + self.offset
 
     def wall(self) -> float:
         """Real time, for what another process checks against its own clock: signatures, retry gaps."""
         return time.time()
 
+    def wall_at(self, moment: int) -> float:
+        """When, in real time, the global timeline will reach `moment` by itself."""
+        return float(moment - self.offset)
+
     @contextmanager
-    def at(self, moment: int) -> Iterator[None]:
-        """Live at `moment` for a while: work that fell due earlier happens with the time it fell due."""
-        before, self._frozen = self._frozen, moment
+    def at(self, moment: int, timeline: str | None = None) -> Iterator[None]:
+        """Live at `moment` for a while, on this timeline or another.
+
+        Work that fell due earlier happens with the time it fell due.
+        """
+        before = self._frozen, self._global_frozen, self.timeline
+        self._frozen = moment
+        if timeline is not None:
+            self.timeline = timeline
+        if self.timeline == GLOBAL:
+            self._global_frozen = moment
         try:
             yield
         finally:
-            self._frozen = before
+            self._frozen, self._global_frozen, self.timeline = before

@@ -13,17 +13,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import API_VERSION
+from . import API_VERSION, cards, ids
+from .billing_cycle import boundary
 from .errors import StripeError, invalid
 from .lifecycle import checkout_sessions as session_life
+from .lifecycle import payment_methods
+from .lifecycle import subscriptions as subscription_life
 from .sandbox import Sandbox
+from .store import Document
 
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
 _MAX_BODY_BYTES = 10_000
+_FARTHEST_SECONDS = 10 * 366 * 86400  # of one step of the clock; at Stripe it is two years
+_LONGEST_ROLL_SECONDS = 7 * 86400
+FAILING_CARD, WORKING_CARD = "4000000000000341", "4242424242424242"
 
 Handler = Callable[[Sandbox, Request, dict[str, Any]], Any]
 
@@ -52,6 +60,62 @@ def pay_session(sandbox: Sandbox, session_id: str, card: str, challenge: str = "
 def cancel_session(sandbox: Sandbox, session_id: str) -> dict[str, Any]:
     """What the page's back link does: the customer leaves for cancel_url, the session stays open."""
     return sandbox.render(sandbox.get("checkout.session", session_id, "session", in_path=True))
+
+
+def swap_card(sandbox: Sandbox, customer_id: str, card: str) -> Document:
+    """Give a customer another card wherever the old one is the default: "the card starts failing".
+
+    That is the customer's default for invoices and the default of every living subscription; where there is
+    none anywhere it becomes the customer's. The card is attached without asking the bank, as a card is that
+    worked once. Returns the customer.
+    """
+    if not cards.is_number(card) or card not in cards.BY_NUMBER:
+        raise invalid("card must be the number of a test card.", "card")
+    with sandbox.transaction():
+        customer = sandbox.get("customer", customer_id, "customer", in_path=True)
+        with sandbox.in_time_of(customer):
+            year = datetime.fromtimestamp(sandbox.clock.now(), UTC).year + 3
+            details = {"number": card, "exp_month": 12, "exp_year": year, "cvc": "123"}
+            method = payment_methods.new_card(sandbox, details, {"name": customer["name"]})
+            payment_methods.attach(sandbox, method, customer, check=False)
+            subscriptions = [
+                subscription
+                for subscription in sandbox.store.find("subscription", {"customer": customer_id})
+                if subscription["default_payment_method"] and subscription["status"] not in subscription_life.ENDED
+            ]
+            if customer["invoice_settings"]["default_payment_method"] or not subscriptions:
+                payment_methods.make_default(sandbox, method, customer)
+            for subscription in subscriptions:
+                payment_methods.make_default(sandbox, method, subscription)
+        return customer
+
+
+def moment_after(sandbox: Sandbox, *, seconds: int = 0, days: int = 0, months: int = 0, to: int | None = None) -> int:
+    """The moment so far from now, calendar months as billing counts them; or `to`. Raises 400."""
+    now = sandbox.clock.now()
+    if to is None:
+        moment = now
+        if months:
+            if not 0 < months <= 120:
+                raise invalid("The clock goes forward by at most 120 months at once.", "advance_months")
+            moment = boundary(now, {"interval": "month", "interval_count": 1}, months)
+        moment += days * 86400 + seconds
+    else:
+        moment = to
+    if not now <= moment <= now + _FARTHEST_SECONDS:
+        raise invalid("The clock goes forward only, and at most ten years at once.", "to")
+    return moment
+
+
+def roll_secret(sandbox: Sandbox, endpoint_id: str, expire_seconds: float) -> dict[str, Any]:
+    """Give a webhook endpoint a new secret, as Stripe's Dashboard does; the old one signs on for a while."""
+    with sandbox.transaction():
+        endpoint = sandbox.get("webhook_endpoint", endpoint_id, in_path=True)
+        until = sandbox.clock.wall() + expire_seconds
+        former = {"secret": endpoint["_secret"], "until": until}
+        changes = {"_secret": "whsec_" + ids.token(32), "_former_secret": former}
+        sandbox.change(endpoint, changes=changes)
+        return {"id": endpoint_id, "secret": endpoint["_secret"], "former_secret_valid_until": int(until)}
 
 
 def _pay(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
@@ -86,6 +150,60 @@ def _webhooks(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
     return {"paused": sandbox.deliveries.paused}
 
 
+def _card(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
+    if not isinstance(body.get("card"), str):
+        raise invalid("card must be a card number as a string.", "card")
+    return sandbox.render(swap_card(sandbox, request.path_params["customer"], body["card"]))
+
+
+def _roll(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
+    seconds = body.get("expire_seconds", 24 * 3600)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise invalid("expire_seconds must be a number.", "expire_seconds")
+    if not 0 <= seconds <= _LONGEST_ROLL_SECONDS:
+        raise invalid("The former secret can stay valid for up to 7 days.", "expire_seconds")
+    return roll_secret(sandbox, request.path_params["endpoint"], seconds)
+
+
+def _show_chaos(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
+    return sandbox.chaos.shown()
+
+
+def _set_chaos(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
+    sandbox.chaos.set(body)
+    return sandbox.chaos.shown()
+
+
+def _not_emulated(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
+    return {"data": sandbox.not_emulated.listing()}
+
+
+def _show_clock(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
+    return {"now": sandbox.clock.now(), "ahead_seconds": sandbox.clock.offset}
+
+
+_STEPS = {"advance_seconds": "seconds", "advance_days": "days", "advance_months": "months", "to": "to"}
+
+
+def _asked_moment(sandbox: Sandbox, body: dict[str, Any]) -> int:
+    """Where the clock shall go: exactly one of the steps. Raises 400."""
+    if len(body) != 1 or next(iter(body)) not in _STEPS:
+        raise invalid(f"Pass one of {', '.join(_STEPS)}.")
+    [(name, value)] = body.items()
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise invalid(f"{name} must be a whole number from 0 on.", name)
+    return moment_after(sandbox, **{_STEPS[name]: value})
+
+
+async def advance_clock(sandbox: Sandbox, moment: int) -> dict[str, Any]:
+    """Move the clock in another thread: the year of a thousand subscriptions takes a while, and requests and
+    webhooks go on meanwhile.
+    """
+    before = sandbox.clock.now()
+    done = await run_in_threadpool(sandbox.advance_to, max(moment, before))
+    return {"now": sandbox.clock.now(), "advanced_seconds": moment - before, "work_done": done}
+
+
 def _health(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
     return {"status": "ok", "api_version": API_VERSION, "now": sandbox.clock.now()}
 
@@ -97,7 +215,7 @@ def _reset(sandbox: Sandbox, request: Request, body: dict[str, Any]) -> Any:
     return {"status": "ok"}
 
 
-def _is_local(request: Request) -> bool:
+def is_local(request: Request) -> bool:
     host = request.headers.get("host", "")
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
     if name.lower() not in _LOCAL_HOSTS:
@@ -131,17 +249,23 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
-    def route(method: str, path: str, handler: Handler) -> Route:
+    def route(method: str, path: str, handler: Handler | None) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
-                if not _is_local(request):
+                if not is_local(request):
                     raise StripeError(403, "The control API answers to this machine only.")
                 if method == "POST" and "origin" in request.headers:
                     raise StripeError(403, "The control API does not answer to web pages.")
                 body = await _body(request)
-                with sandbox.lock:
-                    sandbox.run_due_work()
-                    answer = JSONResponse(handler(sandbox, request, body))
+                if handler is None:
+                    with sandbox.lock:
+                        sandbox.run_due_work()
+                        moment = _asked_moment(sandbox, body)
+                    answer = JSONResponse(await advance_clock(sandbox, moment))
+                else:
+                    with sandbox.lock:
+                        sandbox.run_due_work()
+                        answer = JSONResponse(handler(sandbox, request, body))
             except StripeError as error:
                 answer = JSONResponse({"error": error.body}, error.status)
             # Runs when the answer has been sent; only then may the webhooks go out.
@@ -151,6 +275,13 @@ def routes(sandbox: Sandbox) -> list[Route]:
         return Route("/_sandbox" + path, endpoint, methods=[method])
 
     return [
+        route("GET", "/clock", _show_clock),
+        route("POST", "/clock", None),  # not under the lock, see advance_clock
+        route("POST", "/customers/{customer}/card", _card),
+        route("GET", "/chaos", _show_chaos),
+        route("POST", "/chaos", _set_chaos),
+        route("GET", "/not-emulated", _not_emulated),
+        route("POST", "/webhook_endpoints/{endpoint}/roll", _roll),
         route("POST", "/checkout/{session}/pay", _pay),
         route("POST", "/checkout/{session}/cancel", _cancel),
         route("GET", "/deliveries", _deliveries),

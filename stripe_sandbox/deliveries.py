@@ -2,9 +2,9 @@
 
 https://docs.stripe.com/webhooks. The thread starts on a delivery only after the request that caused it was
 answered (`release`): an application that holds a lock while it waits for an answer must not wait for its own
-webhook. First attempts go out in the order of the events; a retry does not hold up later events. Like real
-Stripe this delivers at least once: a process that dies between sending and noting sends again after its
-restart.
+webhook. First attempts go out in the order of the events, but for what chaos.py does to them; a retry does
+not hold up later events. Like real Stripe this delivers at least once: a process that dies between sending
+and noting sends again after its restart.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from . import ids
+from .chaos import CALM, Fate
 from .errors import StripeError
 from .store import Document
 
@@ -31,24 +32,34 @@ log = logging.getLogger("stripe_sandbox")
 
 TIMEOUT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
+# One that others shall overtake (chaos) waits for them no longer than this: there may be no others.
+OVERTAKING_SECONDS = 1.0
 _ANSWER_BYTES_READ = 65536
 
 
-def sign(secret: str, body: bytes, timestamp: int) -> str:
-    """The Stripe-Signature header: t=<unix>,v1=<hex hmac_sha256(secret, "t.body")>."""
-    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
+def sign(body: bytes, timestamp: int, *secrets: str) -> str:
+    """The Stripe-Signature header: t=<unix> and for each secret v1=<hex hmac_sha256(secret, "t.body")>."""
+    signatures = [
+        hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest() for secret in secrets
+    ]
+    return ",".join([f"t={timestamp}", *(f"v1={signature}" for signature in signatures)])
 
 
-def signed(event: dict[str, Any], secret: str, timestamp: int) -> tuple[bytes, dict[str, str]]:
-    """Return (body, headers) of one attempt to deliver a rendered event."""
+def signed(event: dict[str, Any], timestamp: int, *secrets: str) -> tuple[bytes, dict[str, str]]:
+    """Return (body, headers) of one attempt to deliver a rendered event; several secrets while one rolls."""
     body = json.dumps(event, indent=2).encode()
     headers = {
         "Content-Type": "application/json; charset=utf-8",
-        "Stripe-Signature": sign(secret, body, timestamp),
+        "Stripe-Signature": sign(body, timestamp, *secrets),
         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
     }
     return body, headers
+
+
+def secrets_of(endpoint: Document, now: float) -> list[str]:
+    """The endpoint's secret, and while it rolls the one before as well."""
+    former = endpoint.get("_former_secret")
+    return [endpoint["_secret"], *([former["secret"]] if former and former["until"] > now else [])]
 
 
 @dataclass
@@ -71,16 +82,37 @@ class Deliveries:
     # ----------------------------------------------------------------- queueing
     def enqueue(self, event: Document) -> None:
         """Queue the event for every endpoint that wants its type."""
-        now = self._sandbox.clock.wall()
-        for endpoint in self._sandbox.store.find("webhook_endpoint"):
+        for number, endpoint in enumerate(self._sandbox.store.find("webhook_endpoint"), 1):
             wanted = endpoint["enabled_events"]
             if endpoint["status"] == "enabled" and ("*" in wanted or event["type"] in wanted):
-                # next_at 0: all first attempts come before any retry, in the order of the events
-                self._sandbox.store.execute(
-                    "INSERT INTO deliveries (id, event, endpoint, state, next_at, created) VALUES (?, ?, "
-                    "?, ?, 0, ?)",
-                    ("whd_" + ids.token(24), event["id"], endpoint["id"], "pending", now),
-                )
+                fate = self._sandbox.chaos.for_delivery(f"endpoint {number}", event["type"])
+                self._insert(event, endpoint, fate)
+                if "duplicate" in fate:
+                    self._insert(event, endpoint, CALM)
+
+    def _insert(self, event: Document, endpoint: Document, fate: Fate) -> None:
+        now = self._sandbox.clock.wall()
+        seq = self._sandbox.store.execute(
+            "INSERT INTO deliveries (id, event, endpoint, state, next_at, created, overtaken_by, chaos) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                "whd_" + ids.token(24),
+                event["id"],
+                endpoint["id"],
+                "dropped" if "drop" in fate else "pending",
+                # 0: all first attempts come before any retry, in the order of the events
+                now + fate.delay_seconds if fate.delay_seconds else 0,
+                now,
+                fate.overtaken_by,
+                " ".join(sorted(fate.faults)),
+            ),
+        ).lastrowid
+        # Whoever waits to be overtaken has been so once more; after the last one it goes right behind it.
+        self._sandbox.store.execute(
+            "UPDATE deliveries SET overtaken_by = overtaken_by - 1, place = ? WHERE endpoint = ? AND seq < ? "
+            "AND overtaken_by > 0 AND state = 'pending'",
+            ((seq or 0) + 0.5, endpoint["id"], seq),
+        )
 
     def release(self) -> None:
         """Let everything queued so far be sent: the request that caused it has been answered."""
@@ -130,7 +162,8 @@ class Deliveries:
             "type": event["type"] if event else None,
             "endpoint": row["endpoint"],
             "url": endpoint.get("url") if endpoint else None,
-            "state": row["state"],  # pending, delivered, failed (gave up)
+            "state": row["state"],  # pending, delivered, failed (gave up), dropped (by chaos)
+            "chaos": row["chaos"].split(),
             "created": row["created"],
             "next_attempt": row["next_at"] or None if row["state"] == "pending" else None,
             "attempts": [dict(attempt) for attempt in attempts],
@@ -140,16 +173,12 @@ class Deliveries:
         """Queue a delivery again, whatever came of it. Raises 404 for an unknown id."""
         with self._sandbox.transaction():
             changed = self._sandbox.store.execute(
-                "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = 0 WHERE id = ?",
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = 0, overtaken_by = 0 WHERE id = ?",
                 (delivery_id,),
             ).rowcount
             if not changed:
-                raise StripeError(
-                    404, f"No such delivery: '{delivery_id}'", code="resource_missing", param="id"
-                )
-            row = self._sandbox.store.execute(
-                "SELECT * FROM deliveries WHERE id = ?", (delivery_id,)
-            ).fetchone()
+                raise StripeError(404, f"No such delivery: '{delivery_id}'", code="resource_missing", param="id")
+            row = self._sandbox.store.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
             shown = self._shown(dict(row))
         self._wake.set()
         return shown
@@ -189,20 +218,16 @@ class Deliveries:
             if self._stopping or self.paused:
                 return None
             row = self._sandbox.store.execute(
-                "SELECT * FROM deliveries WHERE state = 'pending' AND next_at <= ? AND seq <= ? ORDER BY "
-                "next_at, seq LIMIT 1",
-                (self._sandbox.clock.wall(), self._released),
+                "SELECT * FROM deliveries WHERE state = 'pending' AND next_at <= ? AND seq <= ? AND "
+                "(overtaken_by = 0 OR created <= ?) ORDER BY next_at, coalesce(place, seq) LIMIT 1",
+                (now := self._sandbox.clock.wall(), self._released, now - OVERTAKING_SECONDS),
             ).fetchone()
             if row is None:
                 return None
             event, endpoint = self._sandbox.store.get(row["event"]), self._sandbox.store.get(row["endpoint"])
-            if (
-                event is None or endpoint is None or endpoint.get("status") != "enabled"
-            ):  # deleted or switched off
+            if event is None or endpoint is None or endpoint.get("status") != "enabled":  # deleted or switched off
                 with self._sandbox.transaction():
-                    self._sandbox.store.execute(
-                        "UPDATE deliveries SET state = 'failed' WHERE id = ?", (row["id"],)
-                    )
+                    self._sandbox.store.execute("UPDATE deliveries SET state = 'failed' WHERE id = ?", (row["id"],))
                 self._wake.set()
                 return None
             return dict(row), self._sandbox.render(event), endpoint
@@ -212,11 +237,12 @@ class Deliveries:
             moments = [self._sandbox.clock.wall() + IDLE_SECONDS]
             due = self._sandbox.due_work.next_at()
             if due is not None:
-                moments.append(float(due))
+                moments.append(self._sandbox.clock.wall_at(due))
             if not self.paused:
                 retry = self._sandbox.store.execute(
-                    "SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND seq <= ?",
-                    (self._released,),
+                    "SELECT min(max(next_at, CASE WHEN overtaken_by THEN created + ? ELSE 0 END)) "
+                    "FROM deliveries WHERE state = 'pending' AND seq <= ?",
+                    (OVERTAKING_SECONDS, self._released),
                 ).fetchone()[0]
                 if retry is not None:
                     moments.append(retry)
@@ -224,7 +250,8 @@ class Deliveries:
 
     def _deliver(self, delivery: dict[str, Any], event: Document, endpoint: Document) -> None:
         started = time.monotonic()
-        body, headers = signed(event, endpoint["_secret"], int(self._sandbox.clock.wall()))
+        now = self._sandbox.clock.wall()
+        body, headers = signed(event, int(now), *secrets_of(endpoint, now))
         status, error = _post(endpoint["url"], body, headers)
         self._note(delivery, _Attempt(status, error, round((time.monotonic() - started) * 1000, 1)))
 

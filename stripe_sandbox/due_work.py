@@ -1,8 +1,8 @@
-"""What will happen by itself when its time has come: one queue, driven by the clock.
+"""What will happen by itself when its time has come: one queue per timeline, driven by the clock.
 
-A kind of work is a function of lifecycle.py that looks at the object again when it runs, because the object
-may have changed since (a session that was completed does not expire). Renewals and trials' ends will be kinds
-too.
+A kind of work is a function of lifecycle/ that looks at the object again when it runs, because the object may
+have changed since (a session that was completed does not expire). What falls due in the same second happens by
+rank (an end comes before a renewal), then in the order in which it was planned.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .clock import GLOBAL
+
 if TYPE_CHECKING:
     from .sandbox import Sandbox
 
 log = logging.getLogger("stripe_sandbox")
 
 HANDLERS: dict[str, Callable[[Sandbox, str], None]] = {}
+RANKS: dict[str, int] = {}
 
 
-def due(kind: str) -> Callable[[Callable[[Sandbox, str], None]], Callable[[Sandbox, str], None]]:
+def due(kind: str, rank: int = 5) -> Callable[[Callable[[Sandbox, str], None]], Callable[[Sandbox, str], None]]:
     """Register the function (sandbox, object id) that does this kind of work."""
 
     def register(function: Callable[[Sandbox, str], None]) -> Callable[[Sandbox, str], None]:
         HANDLERS[kind] = function
+        RANKS[kind] = rank
         return function
 
     return register
@@ -33,36 +37,62 @@ class DueWork:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
-    def add(self, at: int, kind: str, object_id: str) -> None:
-        """Do this kind of work on the object once the clock has reached `at`."""
+    def add(self, at: int, kind: str, object_id: str, timeline: str | None = None) -> None:
+        """Do this kind of work on the object once its timeline (the present one) has reached `at`."""
         assert kind in HANDLERS, kind
         self._sandbox.store.execute(
-            "INSERT INTO due_work (at, kind, object_id) VALUES (?, ?, ?)", (at, kind, object_id)
+            "INSERT INTO due_work (at, rank, kind, object_id, timeline) VALUES (?, ?, ?, ?, ?)",
+            (
+                at,
+                RANKS[kind],
+                kind,
+                object_id,
+                self._sandbox.clock.timeline if timeline is None else timeline,
+            ),
         )
 
-    def next_at(self) -> int | None:
-        """When the next work falls due, None when nothing waits."""
-        return self._sandbox.store.execute("SELECT min(at) FROM due_work").fetchone()[0]
+    def forget(self, kind: str, object_id: str) -> None:
+        """Take back what was planned for the object."""
+        self._sandbox.store.execute("DELETE FROM due_work WHERE object_id = ? AND kind = ?", (object_id, kind))
+
+    def forget_timeline(self, timeline: str) -> None:
+        """The test clock was deleted: nothing happens on it any more."""
+        self._sandbox.store.execute("DELETE FROM due_work WHERE timeline = ?", (timeline,))
+
+    def next_at(self, timeline: str = GLOBAL) -> int | None:
+        """When the next work of a timeline falls due, None when nothing waits."""
+        return self._sandbox.store.execute("SELECT min(at) FROM due_work WHERE timeline = ?", (timeline,)).fetchone()[0]
 
     def is_due(self) -> bool:
         next_at = self.next_at()
         return next_at is not None and next_at <= self._sandbox.clock.now()
 
     def run(self) -> int:
-        """Do all that fell due, in order of time, each at its own moment and in its own transaction."""
-        sandbox, done = self._sandbox, 0
-        while True:
-            row = sandbox.store.execute(
-                "SELECT seq, at, kind, object_id FROM due_work WHERE at <= ? ORDER BY at, seq LIMIT 1",
-                (sandbox.clock.now(),),
-            ).fetchone()
-            if row is None:
-                return done
-            try:
-                with sandbox.clock.at(row["at"]), sandbox.transaction():
-                    sandbox.store.execute("DELETE FROM due_work WHERE seq = ?", (row["seq"],))
-                    HANDLERS[row["kind"]](sandbox, row["object_id"])
-            except Exception:  # one broken piece of work must not stop all others for ever
-                log.exception("due work %s of %s failed", row["kind"], row["object_id"])
-                sandbox.store.execute("DELETE FROM due_work WHERE seq = ?", (row["seq"],))
+        """Do all that fell due on the global timeline by now; return how much."""
+        done = 0
+        while self.run_next(self._sandbox.clock.now()):
             done += 1
+        return done
+
+    def run_next(self, until: int, timeline: str = GLOBAL) -> int | None:
+        """Do the next work of a timeline that falls due by `until`, at its own moment and in its own
+        transaction. Returns that moment, None when there was nothing to do.
+        """
+        sandbox = self._sandbox
+        row = sandbox.store.execute(
+            "SELECT seq, at, kind, object_id FROM due_work WHERE timeline = ? AND at <= ? "
+            "ORDER BY at, rank, seq LIMIT 1",
+            (timeline, until),
+        ).fetchone()
+        if row is None:
+            return None
+        try:
+            with sandbox.clock.at(row["at"], timeline), sandbox.transaction():
+                sandbox.store.execute("DELETE FROM due_work WHERE seq = ?", (row["seq"],))
+                HANDLERS[row["kind"]](sandbox, row["object_id"])
+        except Exception:  # one broken piece of work must not stop all others for ever
+            log.exception("due work %s of %s failed", row["kind"], row["object_id"])
+            if sandbox.in_transaction:
+                raise  # a step of something larger, which is taken back as a whole
+            sandbox.store.execute("DELETE FROM due_work WHERE seq = ?", (row["seq"],))
+        return row["at"]

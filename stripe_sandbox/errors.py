@@ -34,6 +34,7 @@ class StripeError(Exception):
         self.status = status
         self.keeps_changes = keeps_changes
         self.executed = executed
+        self.unemulated = False  # whether it belongs on the list of GET /_sandbox/not-emulated
         self.body: dict[str, Any] = {"type": type, "message": message}
         if code:
             self.body["code"] = code
@@ -43,13 +44,9 @@ class StripeError(Exception):
         self.body.update({key: value for key, value in members.items() if value is not None})
 
 
-def invalid(
-    message: str, param: str | None = None, code: str | None = None, status: int = 400
-) -> StripeError:
+def invalid(message: str, param: str | None = None, code: str | None = None, status: int = 400) -> StripeError:
     """A request that Stripe understands and refuses."""
-    return StripeError(
-        status, message, code=code, param=param, executed=not (code or "").startswith("parameter_")
-    )
+    return StripeError(status, message, code=code, param=param, executed=not (code or "").startswith("parameter_"))
 
 
 def missing(param: str) -> StripeError:
@@ -66,6 +63,7 @@ def exclusive(*params: str) -> StripeError:
 
 # How Stripe calls a type in "No such ...", where it is not the type's own name.
 _NOUNS = {
+    "billing.meter": "billing meter",
     "payment_method": "PaymentMethod",
     "setup_intent": "setupintent",
     "webhook_endpoint": "webhook endpoint",
@@ -82,22 +80,26 @@ def no_such(object_type: str, object_id: str, param: str = "id", in_path: bool =
 
 def not_emulated(what: str, param: str | None = None) -> StripeError:
     """Stripe would do it and the sandbox cannot yet: say so rather than make up a success."""
-    return StripeError(
+    error = StripeError(
         400,
         f"{what} is not emulated by the local Stripe. See stripe_sandbox/README.md.",
         param=param,
         executed=False,
     )
+    error.unemulated = True
+    return error
 
 
 def unrecognized_url(method: str, path: str, known_to_stripe: bool = False) -> StripeError:
     hint = " (Stripe has it; it is not emulated by the local Stripe.)" if known_to_stripe else ""
-    return StripeError(
+    error = StripeError(
         404,
         f"Unrecognized request URL ({method.upper()}: {path}). Please see https://stripe.com/docs or we can "
         f"help at https://support.stripe.com/.{hint}",
         executed=False,
     )
+    error.unemulated = True
+    return error
 
 
 def card_error(message: str, code: str, *, decline_code: str | None = None, **members: Any) -> StripeError:

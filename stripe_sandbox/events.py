@@ -42,6 +42,7 @@ class Events:
 
     def show(self) -> None:
         """Show what was committed to the observers (the contract recorder of a test run)."""
+        self._sandbox.chaos.settle()
         events, self._unobserved = self._unobserved, []
         for observer in self._sandbox.event_observers:
             for event in events:
@@ -49,4 +50,5 @@ class Events:
 
     def forget(self) -> None:
         """The transaction was rolled back: these events never were."""
+        self._sandbox.chaos.forget()
         self._unobserved.clear()

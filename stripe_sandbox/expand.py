@@ -38,7 +38,7 @@ def _expand(
     from .resources import INCLUDABLE  # resources import errors and lists, not this module
 
     key, rest = keys[0], keys[1:]
-    if key == "data" and object_type == "list":
+    if key == "data" and object_type in ("list", "search_result"):
         if not rest:
             return
         holder["data"] = [_copy(element) for element in holder["data"]]
@@ -50,7 +50,11 @@ def _expand(
     value = holder.get(key)
     if include is not None:
         if value is None or isinstance(value, str):
-            holder[key] = value = include(sandbox, holder)
+            value = include(sandbox, holder)
+            if value is None and not sandbox.contract.is_nullable(object_type, here):
+                holder.pop(key, None)  # Stripe leaves out what it cannot show as null (coupon.applies_to)
+                return
+            holder[key] = value
     elif sandbox.contract.is_expandable(object_type, here):
         value = holder[key] = _resolved(sandbox, value)
     elif not (isinstance(value, dict) and rest):

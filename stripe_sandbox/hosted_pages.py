@@ -87,9 +87,7 @@ def _day(moment: int) -> str:
 def _grouped(number: str) -> str:
     """4242424242424242 -> 4242 4242 4242 4242, as printed on the card."""
     return (
-        " ".join(re.findall(r"\d{1,4}", number))
-        if len(number) != 15
-        else f"{number[:4]} {number[4:10]} {number[10:]}"
+        " ".join(re.findall(r"\d{1,4}", number)) if len(number) != 15 else f"{number[:4]} {number[4:10]} {number[10:]}"
     )
 
 
@@ -298,9 +296,7 @@ def _answer_challenge(sandbox: Sandbox, request: Request, form: _Form) -> Respon
     outcome = (form or {}).get("outcome")
     if outcome not in ("complete", "fail") or not session.get("_challenged_payment_method"):
         return RedirectResponse(f"/c/pay/{session['id']}/challenge", 303)
-    return _outcome(
-        sandbox, session, {}, lambda s: session_life.answer_challenge(sandbox, s, outcome == "complete")
-    )
+    return _outcome(sandbox, session, {}, lambda s: session_life.answer_challenge(sandbox, s, outcome == "complete"))
 
 
 def _show_invoice(sandbox: Sandbox, request: Request, form: _Form) -> Response:

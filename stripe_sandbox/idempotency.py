@@ -39,8 +39,7 @@ def in_use(key: str) -> StripeError:
     """409: the first request with this key has not been answered yet."""
     return StripeError(
         409,
-        f"There is currently another in-progress request using this Idempotent Key: {key}. Please try again "
-        "later.",
+        f"There is currently another in-progress request using this Idempotent Key: {key}. Please try again later.",
         type="idempotency_error",
         code="idempotency_key_in_use",
         executed=False,
@@ -69,8 +68,11 @@ def saved_answer(sandbox: Sandbox, key: str, mark: str) -> Saved | None:
 
 
 def save(sandbox: Sandbox, key: str, mark: str, answer: Saved) -> None:
+    """Remember the answer; forget those whose day is over."""
+    now = sandbox.clock.wall()
+    sandbox.store.execute("DELETE FROM idempotency WHERE created < ?", (now - KEPT_SECONDS,))
     sandbox.store.execute(
         "INSERT OR REPLACE INTO idempotency (key, fingerprint, request_id, status, body, created) VALUES "
         "(?, ?, ?, ?, ?, ?)",
-        (key, mark, answer.request_id, answer.status, answer.body.decode(), sandbox.clock.wall()),
+        (key, mark, answer.request_id, answer.status, answer.body.decode(), now),
     )

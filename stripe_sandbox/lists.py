@@ -27,6 +27,13 @@ class Page:
     url: str
 
 
+@dataclass
+class SearchPage(Page):
+    """One page of what a search found; `next_page` is the cursor of the next."""
+
+    next_page: str | None
+
+
 def page(
     sandbox: Sandbox,
     object_type: str,

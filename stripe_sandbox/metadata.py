@@ -9,9 +9,7 @@ from .errors import invalid
 MAX_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH = 50, 40, 500
 
 
-def merged(
-    params: dict[str, Any], before: dict[str, str] | None = None, at: str = "metadata"
-) -> dict[str, str]:
+def merged(params: dict[str, Any], before: dict[str, str] | None = None, at: str = "metadata") -> dict[str, str]:
     """Return metadata after a request: keys are added or replaced, '' unsets one, metadata='' clears all."""
     given = params.get("metadata")
     if given is None:

@@ -46,9 +46,7 @@ class Operation:
 OPERATIONS: dict[tuple[str, str], Operation] = {}
 
 
-def operation(
-    method: str, path: str, emulated: str = ""
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def operation(method: str, path: str, emulated: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function (sandbox, params, *ids in the path) that carries out this operation.
 
     It returns a document, a lists.Page or a dict to send as it is, and raises errors.StripeError.

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import contract, ids
-from .clock import Clock
+from .chaos import Chaos
+from .clock import GLOBAL, Clock
 from .deliveries import Deliveries
 from .due_work import DueWork
 from .errors import no_such
 from .events import Events
+from .not_emulated import NotEmulated
 from .store import Document, Store
 
 log = logging.getLogger("stripe_sandbox")
@@ -39,6 +41,16 @@ class Settings:
     follow_up_seconds: int = 2
     # Gaps after the first and second failed attempt; real test mode tries 3 times over a few hours.
     retry_gaps_seconds: tuple[float, ...] = (2.0, 10.0)
+    # Stripe finalizes a renewal's draft about an hour after it was made.
+    finalize_after_seconds: int = 3600
+    # invoice.upcoming and customer.subscription.trial_will_end come this long before.
+    upcoming_days: int = 7
+    trial_will_end_days: int = 3
+    # When a failed renewal is tried again, in days after the first failure. Stripe's own times are chosen by
+    # a model; a fixed list can be tested.
+    dunning_days: tuple[int, ...] = (3, 5, 7)
+    # What becomes of the subscription after the last of them: "cancel", "unpaid" or "past_due".
+    after_dunning: str = "cancel"
 
 
 @dataclass
@@ -76,6 +88,8 @@ class Sandbox:
         self.lock = threading.RLock()
         self.observers: list[Callable[[Exchange], None]] = []
         self.event_observers: list[Callable[[Document], None]] = []
+        self.chaos = Chaos(self)
+        self.not_emulated = NotEmulated()
         self.events = Events(self)
         self.due_work = DueWork(self)
         self.deliveries = Deliveries(self)
@@ -85,6 +99,7 @@ class Sandbox:
     def _prepare(self) -> None:
         from .resources import accounts, webhook_endpoints  # resources need this module's types
 
+        self.clock.offset = self.store.setting("clock_offset") or 0
         with self.transaction():
             accounts.ensure(self)
             webhook_endpoints.ensure_configured(self)
@@ -130,18 +145,80 @@ class Sandbox:
         finally:
             self.request = before
 
+    @property
+    def in_transaction(self) -> bool:
+        return self._depth > 0
+
     def run_due_work(self) -> int:
-        """Let happen what fell due by now (expiries, cancellations, follow-up events); return how much."""
+        """Let happen what fell due by now (renewals, expiries, follow-up events); return how much."""
         with self.lock:
             if self._depth or not self.due_work.is_due():
                 return 0
             return self.due_work.run()
+
+    # -------------------------------------------------------------------- time
+    def advance(self, seconds: int) -> int:
+        """Move the global clock forward; return how many pieces of work were done. See `advance_to`."""
+        if seconds < 0:
+            raise ValueError("time does not run backwards")
+        return self.advance_to(self.clock.now() + seconds)
+
+    def advance_to(self, moment: int) -> int:
+        """Move the global clock to `moment` (a Unix timestamp) and return when all that falls due until then
+        has happened: renewals, retries, trials' ends, expiries, each in order and with its own timestamp.
+
+        Returns how many pieces of work that were. The clock stays ahead of real time by that much, also after
+        a restart; only `reset` sets it back. Customers on a test clock are not touched: those clocks have
+        their own /advance. The lock is free between two pieces of work, so that requests and webhooks go on
+        meanwhile; they see the clock as far as it has come. Raises ValueError for a moment in the past.
+        """
+        if moment < self.clock.now():
+            raise ValueError("time does not run backwards")
+        done = 0
+        while True:
+            with self.lock:
+                reached = self.due_work.run_next(moment)
+                with self.transaction():
+                    self._set_clock(moment if reached is None else reached)
+                if reached is None:
+                    break
+                done += 1
+        self.deliveries.release()
+        return done
+
+    def _set_clock(self, moment: int) -> None:
+        offset = moment - int(self.clock.wall())
+        if offset > self.clock.offset:
+            self.clock.offset = offset
+            self.store.set_setting("clock_offset", offset)
+
+    def timeline_of(self, document: Document) -> str:
+        """The test clock on which an object lives, by itself or through its customer; GLOBAL for none."""
+        if document["object"] == "test_helpers.test_clock":
+            return document["id"]
+        if "test_clock" in document:
+            return document["test_clock"] or GLOBAL
+        customer = self.store.get(document["customer"]) if document.get("customer") else None
+        return (customer or {}).get("test_clock") or GLOBAL
+
+    @contextmanager
+    def in_time_of(self, document: Document | None) -> Iterator[None]:
+        """Live on the object's timeline: what belongs to a test clock happens at its frozen time."""
+        timeline = self.timeline_of(document) if document else GLOBAL
+        clock = self.store.get(timeline) if timeline != GLOBAL else None
+        if clock is None or self.clock.timeline == timeline:
+            yield
+            return
+        with self.clock.at(clock["frozen_time"], timeline):
+            yield
 
     def reset(self) -> None:
         """Forget everything but the configuration. Takes milliseconds."""
         with self.lock:
             with self.transaction():
                 self.store.clear()
+            self.chaos.forget_everything()
+            self.not_emulated.clear()
             self._prepare()
 
     # ----------------------------------------------------------------- objects
@@ -175,9 +252,7 @@ class Sandbox:
             compose(self, document, shown)
         return shown
 
-    def change(
-        self, document: Document, event: str | None = None, changes: dict[str, Any] | None = None
-    ) -> Document:
+    def change(self, document: Document, event: str | None = None, changes: dict[str, Any] | None = None) -> Document:
         """Save changes; where something visible changed and `event` is given, announce it with
         previous_attributes.
 
@@ -192,6 +267,13 @@ class Sandbox:
             if previous:
                 self.events.emit(event, after, previous)
         return document
+
+    def announce(self, document: Document, event: str, before: dict[str, Any]) -> None:
+        """Tell what changed since `before` was rendered, also in what the object embeds; nothing if nothing."""
+        after = self.render(document)
+        previous = previous_attributes(before, after)
+        if previous:
+            self.events.emit(event, after, previous)
 
     def start(self) -> None:
         """Begin to deliver webhooks and to let due work happen on its own."""

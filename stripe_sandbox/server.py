@@ -47,6 +47,11 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(_OneWrite(transport))  # type: ignore[arg-type]
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # For chaos: ASGI itself has no way to close a connection without an answer.
+        self.scope["stripe_sandbox.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+
 
 def configuration(sandbox: Sandbox) -> uvicorn.Config:
     return uvicorn.Config(

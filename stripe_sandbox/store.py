@@ -18,18 +18,25 @@ Document = dict[str, Any]
 _INDEXED: dict[str, tuple[str, ...]] = {
     "charge": ("customer", "payment_intent"),
     "checkout.session": ("customer", "subscription", "_payment_intent"),
-    "customer": ("email",),
+    "customer": ("email", "test_clock"),
+    "discount": ("subscription",),
+    "dispute": ("charge", "payment_intent"),
     "event": ("type",),
     "invoice": ("customer", "parent.subscription_details.subscription"),
+    "customer_balance_transaction": ("customer",),
     "invoice_payment": ("invoice", "payment.payment_intent"),
+    "invoiceitem": ("customer", "invoice"),
     "line_item": ("invoice",),
     "payment_intent": ("customer",),
     "payment_method": ("customer",),
     "price": ("product", "lookup_key"),
+    "promotion_code": ("_code", "promotion.coupon"),
     "refund": ("charge", "payment_intent"),
+    "setup_attempt": ("setup_intent",),
     "setup_intent": ("customer",),
     "subscription": ("customer",),
     "subscription_item": ("subscription",),
+    "subscription_schedule": ("customer", "subscription"),
 }
 
 _SCHEMA = """
@@ -38,12 +45,12 @@ CREATE TABLE IF NOT EXISTS objects (
     created INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS objects_by_type ON objects (object, seq);
 CREATE TABLE IF NOT EXISTS due_work (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, object_id TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS due_work_by_time ON due_work (at, seq);
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, object_id TEXT NOT NULL,
+    timeline TEXT NOT NULL DEFAULT '', rank INTEGER NOT NULL DEFAULT 5);
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL, endpoint TEXT NOT
     NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL, created REAL NOT
-    NULL);
+    NULL, overtaken_by INTEGER NOT NULL DEFAULT 0, place REAL, chaos TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (state, next_at, seq);
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
 CREATE TABLE IF NOT EXISTS delivery_attempts (
@@ -53,9 +60,23 @@ CREATE INDEX IF NOT EXISTS attempts_by_delivery ON delivery_attempts (delivery);
 CREATE TABLE IF NOT EXISTS idempotency (
     key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, request_id TEXT NOT NULL, status INTEGER NOT NULL,
     body TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS meter_events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, meter TEXT NOT NULL, identifier TEXT NOT NULL, customer TEXT NOT
+    NULL, value TEXT NOT NULL, at INTEGER NOT NULL, created INTEGER NOT NULL, canceled INTEGER NOT NULL
+    DEFAULT 0);
+CREATE INDEX IF NOT EXISTS meter_events_by_customer ON meter_events (meter, customer, at);
+CREATE INDEX IF NOT EXISTS meter_events_by_identifier ON meter_events (identifier, created);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_TABLES = ("objects", "due_work", "deliveries", "delivery_attempts", "idempotency", "settings")
+_TABLES = (
+    "objects",
+    "due_work",
+    "deliveries",
+    "delivery_attempts",
+    "idempotency",
+    "meter_events",
+    "settings",
+)
 
 
 def _expression(path: str) -> str:
@@ -75,6 +96,7 @@ class Store:
         # NORMAL: a crash of the machine may lose the last requests, never the consistency of the file.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        self._bring_up_to_date()
         for object_type, paths in _INDEXED.items():
             for path in paths:
                 name = f"{object_type}_{path}".replace(".", "_")
@@ -82,6 +104,28 @@ class Store:
                     f"CREATE INDEX IF NOT EXISTS {name} ON objects ({_expression(path)}, seq) WHERE object "
                     f"= '{object_type}'"
                 )
+
+    def _bring_up_to_date(self) -> None:
+        """Files written before test clocks know one timeline only, those before chaos no detours."""
+        columns = [row["name"] for row in self._db.execute("PRAGMA table_info(due_work)")]
+        if "timeline" not in columns:
+            self._db.execute("ALTER TABLE due_work ADD COLUMN timeline TEXT NOT NULL DEFAULT ''")
+        of_deliveries = [row["name"] for row in self._db.execute("PRAGMA table_info(deliveries)")]
+        if "chaos" not in of_deliveries:
+            for column in (
+                "overtaken_by INTEGER NOT NULL DEFAULT 0",
+                "place REAL",
+                "chaos TEXT NOT NULL DEFAULT ''",
+            ):
+                self._db.execute(f"ALTER TABLE deliveries ADD COLUMN {column}")
+        self._db.execute(
+            "CREATE INDEX IF NOT EXISTS deliveries_to_overtake ON deliveries (endpoint) WHERE overtaken_by > 0"
+        )
+        self._db.execute("CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (created)")
+        if "rank" not in columns:
+            self._db.execute("ALTER TABLE due_work ADD COLUMN rank INTEGER NOT NULL DEFAULT 5")
+        self._db.execute("CREATE INDEX IF NOT EXISTS due_work_by_rank ON due_work (timeline, at, rank, seq)")
+        self._db.execute("CREATE INDEX IF NOT EXISTS due_work_by_object ON due_work (object_id)")
 
     # ------------------------------------------------------------ transactions
     def begin(self) -> None:

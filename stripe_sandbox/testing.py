@@ -14,10 +14,13 @@ The pytest fixtures `stripe_server` and `stripe` are in stripe_sandbox.pytest_pl
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from . import contract, control
 from .deliveries import signed
@@ -25,6 +28,9 @@ from .errors import StripeError
 from .resources import webhook_endpoints
 from .sandbox import DEFAULT_SECRET_KEY, DEFAULT_WEBHOOK_SECRET, Exchange, Sandbox, Settings
 from .server import ThreadedServer, listen
+
+if TYPE_CHECKING:
+    import stripe
 
 
 class CardDeclined(Exception):
@@ -48,6 +54,73 @@ class Delivery:
     @property
     def type(self) -> str:
         return self.event["type"]
+
+
+class DeliveryLog(Sequence[dict[str, Any]]):
+    """The deliveries to registered endpoints with their attempts, newest first, and what shall become of the
+    next ones.
+
+    The latter is about registered endpoints if there are any, else about what take_deliveries() returns.
+    """
+
+    def __init__(self, server: SandboxServer) -> None:
+        self._server = server
+        self._sandbox = server.sandbox
+
+    # ------------------------------------------------------------------ the record
+    def _listing(self) -> list[dict[str, Any]]:
+        return self._sandbox.deliveries.listing(1000)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._listing()[index]
+
+    def __len__(self) -> int:
+        return len(self._listing())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._listing())
+
+    def __eq__(self, other: object) -> bool:
+        return self._listing() == (other._listing() if isinstance(other, DeliveryLog) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._listing())
+
+    # ------------------------------------------------------------- what shall happen
+    def drop_next(self, type: str | None = None, count: int = 1) -> None:
+        """The next one (of this type) is never sent by itself."""
+        self._script("drop", type, count)
+
+    def duplicate_next(self, type: str | None = None, count: int = 1) -> None:
+        """The next one is sent twice."""
+        self._script("duplicate", type, count)
+
+    def delay_next(self, type: str | None = None, count: int = 1) -> None:
+        """The next one comes late; in take_deliveries() one call later."""
+        self._script("delay", type, count)
+
+    def reorder_next(self, type: str | None = None, count: int = 1) -> None:
+        """The next one lets one to three later ones go first."""
+        self._script("reorder", type, count)
+
+    def _script(self, fault: str, type: str | None, count: int) -> None:
+        with self._sandbox.lock:
+            live = self._sandbox.store.find("webhook_endpoint", {"status": "enabled"}, limit=1)
+        self._sandbox.chaos.script(fault, "endpoint" if live else "taken", type, count)
+
+    def hold(self) -> None:
+        """Send nothing, and let take_deliveries() return nothing, until `release`."""
+        self._sandbox.deliveries.pause(True)
+
+    def release(self) -> None:
+        """Go on: what was held back is sent."""
+        self._sandbox.deliveries.pause(False)
+
+    def send_again(self, delivery: str | dict[str, Any]) -> dict[str, Any]:
+        """Queue a delivery again, whatever came of it."""
+        return self._sandbox.deliveries.redeliver(delivery if isinstance(delivery, str) else delivery["id"])
 
 
 class SandboxServer:
@@ -78,7 +151,9 @@ class SandboxServer:
             )
         )
         self._server = ThreadedServer(self.sandbox, self._listener)
+        self.deliveries = DeliveryLog(self)
         self._taken = 0
+        self._late: list[dict[str, Any]] = []
 
     def start(self) -> SandboxServer:
         self.sandbox.start()
@@ -93,6 +168,7 @@ class SandboxServer:
         """Forget every object, event, delivery and registered endpoint. Takes milliseconds."""
         self.sandbox.reset()
         self._taken = 0
+        self._late = []
         self.latency = 0.0
 
     @property
@@ -104,10 +180,72 @@ class SandboxServer:
     def latency(self, seconds: float) -> None:
         self._server.app.state.api.latency = seconds
 
+    @functools.cached_property
+    def client(self) -> stripe.StripeClient:
+        """stripe-python, pointed here: `stripe.client.v1.customers.create({...})`."""
+        import stripe
+
+        return stripe.StripeClient(self.secret_key, base_addresses={"api": self.url})
+
+    # --------------------------------------------------------------------- the time
+    @property
+    def now(self) -> int:
+        """The moment the sandbox lives in, a Unix timestamp."""
+        return self.sandbox.clock.now()
+
+    def advance(
+        self,
+        *,
+        months: int = 0,
+        days: int = 0,
+        hours: int = 0,
+        seconds: int = 0,
+        to: int | datetime | None = None,
+    ) -> int:
+        """Move the clock forward; return once all that falls due has happened, with the new time.
+
+        `months` are calendar months, as billing counts them; `to` is a moment instead of a distance. Only
+        `reset` (so the next test) sets the clock back.
+        """
+        with self.sandbox.lock:
+            self.sandbox.run_due_work()
+            moment = control.moment_after(
+                self.sandbox,
+                months=months,
+                days=days,
+                seconds=hours * 3600 + seconds,
+                to=int(to.timestamp()) if isinstance(to, datetime) else to,
+            )
+        self.sandbox.advance_to(moment)
+        return self.now
+
+    # --------------------------------------------------------------------- the chaos
+    def chaos(self, **switches: Any) -> dict[str, Any]:
+        """Set the switches, as POST /_sandbox/chaos does: `stripe.chaos(seed=1, drop=0.3)`; none heal."""
+        self.sandbox.chaos.set(switches)
+        return self.sandbox.chaos.shown()
+
+    def heal(self) -> None:
+        """Everything works again."""
+        self.sandbox.chaos.heal()
+
     # ------------------------------------------------------------ what a customer does
-    def pay(
-        self, session_id: str, card: str = "4242424242424242", challenge: str = "succeed"
-    ) -> dict[str, Any]:
+    def card_starts_failing(self, customer: Any, card: str = control.FAILING_CARD) -> None:
+        """Every later charge of the customer (an id or an object) is declined; see control.swap_card."""
+        self._swap_card(customer, card)
+
+    def card_works_again(self, customer: Any, card: str = control.WORKING_CARD) -> None:
+        """A new card that works takes the place of the failing one."""
+        self._swap_card(customer, card)
+
+    def _swap_card(self, customer: Any, card: str) -> None:
+        customer_id = customer if isinstance(customer, str) else customer["id"]
+        try:
+            control.swap_card(self.sandbox, customer_id, card)
+        finally:
+            self.sandbox.deliveries.release()
+
+    def pay(self, session_id: str, card: str = "4242424242424242", challenge: str = "succeed") -> dict[str, Any]:
         """Pay an open Checkout Session as its page does; return the completed session.
 
         `challenge` ("succeed" or "fail") answers a card that asks for 3D Secure. Raises CardDeclined.
@@ -149,17 +287,10 @@ class SandboxServer:
         return [event for event in self.objects("event") if type in (None, event["type"])]
 
     # -------------------------------------------------------------------- webhooks
-    @property
-    def deliveries(self) -> list[dict[str, Any]]:
-        """Deliveries to registered endpoints with their attempts, newest first."""
-        return self.sandbox.deliveries.listing(1000)
-
     def register_webhook(self, url: str, enabled_events: list[str] | None = None) -> dict[str, Any]:
         """Deliver to a live server, signed with `webhook_secret`. Returns the endpoint."""
         with self.sandbox.transaction():
-            endpoint = webhook_endpoints.new(
-                self.sandbox, url, enabled_events or ["*"], secret=self.webhook_secret
-            )
+            endpoint = webhook_endpoints.new(self.sandbox, url, enabled_events or ["*"], secret=self.webhook_secret)
             return self.sandbox.render(endpoint)
 
     def pause_webhooks(self) -> None:
@@ -170,13 +301,48 @@ class SandboxServer:
 
     def signed(self, event: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         """(body, headers) of an attempt to deliver this event now, signed with `webhook_secret`."""
-        return signed(event, self.webhook_secret, int(self.sandbox.clock.wall()))
+        return signed(event, int(self.sandbox.clock.wall()), self.webhook_secret)
+
+    def roll_webhook_secret(self, endpoint_id: str, expire_seconds: float = 24 * 3600) -> str:
+        """Give an endpoint a new secret, and return it; the former one signs along for a while."""
+        return control.roll_secret(self.sandbox, endpoint_id, expire_seconds)["secret"]
 
     def take_deliveries(self) -> list[Delivery]:
-        """The events made since the last call, signed, in order; whether or not an endpoint is registered."""
-        events = self.events()
-        fresh, self._taken = events[self._taken :], len(events)
-        return [Delivery(event, *self.signed(event)) for event in fresh]
+        """The events made since the last call, signed, in order; whether or not an endpoint is registered.
+
+        Under chaos some are missing, double, or out of order, and those that are late come with a later call.
+        """
+        with self.sandbox.lock:
+            if self.sandbox.deliveries.paused:
+                return []
+            events = self.events()
+            fresh, self._taken = events[self._taken :], len(events)
+            return [Delivery(event, *self.signed(event)) for event in self._disturbed(fresh)]
+
+    def _disturbed(self, fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What chaos makes of these events on their way."""
+        arriving: list[dict[str, Any]] = []
+        late, self._late = self._late, []
+        waiting: list[tuple[int, list[dict[str, Any]]]] = []  # (how many still go first, event once or twice)
+        for event in fresh:
+            fate = self.sandbox.chaos.for_delivery("taken", event["type"])
+            copies = [event, event] if "duplicate" in fate else [event]
+            passed = [(left - 1, held) for left, held in waiting]
+            waiting = [(left, held) for left, held in passed if left > 0]
+            if "drop" in fate:
+                copies = []
+            elif "delay" in fate:
+                self._late += copies
+                copies = []
+            elif "reorder" in fate:
+                waiting.append((fate.overtaken_by, copies))
+                copies = []
+            arriving += copies
+            for left, held in passed:
+                if left <= 0:
+                    arriving += held
+        self.sandbox.chaos.settle()
+        return [*arriving, *(event for _, held in waiting for event in held), *late]
 
 
 @dataclass
@@ -234,9 +400,10 @@ class Recorder:
     def event(self, event: dict[str, Any]) -> None:
         with self._lock:
             self.counts["events"] += 1
-            found = self._contract.response_errors(event) + self._contract.response_errors(
-                event["data"]["object"]
-            )
+            shown = event["data"]["object"]
+            if event["type"] == "invoice.upcoming" and "id" not in shown:
+                shown = {"id": "none", **shown}  # the one object that has no id: it is not there yet
+            found = self._contract.response_errors(event) + self._contract.response_errors(shown)
             self._note(f"event {event['type']}", found)
 
     def _note(self, what: str, errors: list[str]) -> None:

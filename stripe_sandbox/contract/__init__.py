@@ -71,19 +71,14 @@ class Contract(check_contract.Contract):
         keys = {key for key, _ in pairs}
         for key, value in pairs:
             if not key or key.startswith("["):
-                return {}, [
-                    err("parameter_unknown", f"Received unknown parameter: {key[:80]}", key[:80] or None)
-                ]
+                return {}, [err("parameter_unknown", f"Received unknown parameter: {key[:80]}", key[:80] or None)]
             if key.count("[") > MAX_NESTING:
-                return {}, [
-                    err(None, f"Invalid parameter: nested too deeply: {key[:40]}...", key.split("[")[0])
-                ]
+                return {}, [err(None, f"Invalid parameter: nested too deeply: {key[:40]}...", key.split("[")[0])]
             if len(value) > MAX_STRING:
                 return {}, [
                     err(
                         None,
-                        f"Invalid string: {value[:8]}...{value[-8:]}; must be at most {MAX_STRING} "
-                        "characters",
+                        f"Invalid string: {value[:8]}...{value[-8:]}; must be at most {MAX_STRING} characters",
                         key,
                     )
                 ]
@@ -110,9 +105,7 @@ class Contract(check_contract.Contract):
             name = "v2:" + name
         if name not in self.root["schemas"]:
             return [f"{name}: the contract has no such object"]
-        leaves = [
-            leaf for e in self._cached_validator("#/schemas/" + name).iter_errors(obj) for leaf in _leaves(e)
-        ]
+        leaves = [leaf for e in self._cached_validator("#/schemas/" + name).iter_errors(obj) for leaf in _leaves(e)]
         return [f"{name}.{'.'.join(map(str, e.absolute_path))}: {e.message[:160]}" for e in leaves]
 
     def error_errors(self, error: dict) -> list[str]:
@@ -127,9 +120,7 @@ class Contract(check_contract.Contract):
                 self._registry = Registry().with_resource(
                     _SCHEMAS, Resource.from_contents(root, default_specification=DRAFT202012)
                 )
-            self._validators[pointer] = Draft202012Validator(
-                {"$ref": _SCHEMAS + pointer}, registry=self._registry
-            )
+            self._validators[pointer] = Draft202012Validator({"$ref": _SCHEMAS + pointer}, registry=self._registry)
         return self._validators[pointer]
 
     @functools.lru_cache(maxsize=1024)  # noqa: B019 - one contract lives as long as the process
@@ -140,6 +131,9 @@ class Contract(check_contract.Contract):
 
     def has_property(self, object_type: str, path: tuple[str, ...]) -> bool:
         return self._property(object_type, path) is not None
+
+    def is_nullable(self, object_type: str, path: tuple[str, ...]) -> bool:
+        return bool((self._property(object_type, path) or {}).get("nullable"))
 
     def _property(self, object_type: str, path: tuple[str, ...]) -> dict | None:
         schema = self.doc["schemas"].get(object_type, {})

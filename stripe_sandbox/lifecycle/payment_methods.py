@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import cards
-from ..errors import card_error, invalid
+from ..errors import StripeError, card_error, invalid
 from ..store import Document
 
 if TYPE_CHECKING:
@@ -88,11 +88,8 @@ def attach(
         return method
     if method["customer"] is not None:
         raise invalid("The payment method you provided has already been attached to a customer.")
-    if method.get("_detached"):
-        raise invalid(
-            "This PaymentMethod was previously used without being attached to a Customer or was detached "
-            "from a Customer, and may not be used again."
-        )
+    if method.get("_detached") or method.get("_spent"):
+        raise used_up(method)
     decline = cards.BY_NUMBER[method["_number"]].decline
     if check and decline and cards.BY_NUMBER[method["_number"]].declines_at_attach:
         error = card_error(decline.message, decline.code, decline_code=decline.decline_code)
@@ -107,6 +104,14 @@ def attach(
     return method
 
 
+def used_up(method: Document) -> StripeError:
+    return invalid(
+        "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared "
+        "with a connected account without Customer attachment, or was detached from a Customer. It may not be "
+        "used again. To use a PaymentMethod multiple times, you must attach it to a Customer first."
+    )
+
+
 def let_go(sandbox: Sandbox, method: Document) -> None:
     """Take a card from its customer and from everything that would be charged to it."""
     customer = sandbox.get("customer", method["customer"])
@@ -118,6 +123,15 @@ def let_go(sandbox: Sandbox, method: Document) -> None:
         "subscription", {"customer": customer["id"], "default_payment_method": method["id"]}
     ):
         sandbox.change(subscription, "customer.subscription.updated", {"default_payment_method": None})
+
+
+def make_default(sandbox: Sandbox, method: Document, holder: Document) -> None:
+    """From now on this card is charged: for all of a customer's invoices, or for one subscription."""
+    if holder["object"] == "subscription":
+        sandbox.change(holder, "customer.subscription.updated", {"default_payment_method": method["id"]})
+    else:
+        settings = {**holder["invoice_settings"], "default_payment_method": method["id"]}
+        sandbox.change(holder, "customer.updated", {"invoice_settings": settings})
 
 
 def attached_to(sandbox: Sandbox, method_id: str, customer: Document, param: str) -> Document:

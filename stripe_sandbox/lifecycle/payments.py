@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import ids
 from ..cards import AUTHENTICATION_REQUIRED, BY_NUMBER, Decline
-from ..errors import StripeError, card_error, invalid
+from ..errors import StripeError, card_error
 from ..store import Document
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ _FEE_PER_MILLE, _FEE_FIXED = 29, 30
 AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
     None,
-    "We are unable to authenticate your payment method. Please choose a different payment method and try "
-    "again.",
+    "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
 )
 
 
@@ -35,6 +34,7 @@ def new_intent(
     currency: str,
     customer: str | None,
     description: str | None = None,
+    **values: Any,
 ) -> Document:
     """A PaymentIntent that waits for a payment method; amounts in the currency's smallest unit."""
     intent_id = ids.new("payment_intent")
@@ -86,9 +86,22 @@ def new_intent(
             "statement_descriptor_suffix": None,
             "status": "requires_payment_method",
             "transfer_group": None,
+            **values,
         },
         intent_id,
     )
+
+
+def next_action(sandbox: Sandbox, intent: Document, return_url: str | None) -> dict[str, Any]:
+    """Where the customer answers the bank (3D Secure): a redirect when it is known whereto they return.
+
+    Without a return_url Stripe.js would open the page in a frame; its address stands in the same place.
+    """
+    url = f"{sandbox.settings.public_url}/c/authenticate/{intent['id']}"
+    if return_url:
+        return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
+    sdk = {"type": "three_d_secure_redirect", "stripe_js": url}
+    return {"type": "use_stripe_sdk", "use_stripe_sdk": sdk}
 
 
 @dataclass
@@ -128,46 +141,61 @@ class Attempt:
 
 
 def attempt(
-    sandbox: Sandbox, intent: Document, payment_method: Document, *, authenticated: bool = False
+    sandbox: Sandbox,
+    intent: Document,
+    payment_method: Document,
+    *,
+    authenticated: bool = False,
+    off_session: bool = True,
+    can_ask: bool = True,
+    return_url: str | None = None,
 ) -> Attempt:
     """Charge the intent's amount to the payment method.
 
-    `authenticated` tells that the customer has just passed the 3D Secure challenge.
+    `authenticated` tells that the customer has just passed the 3D Secure challenge; `off_session` that they
+    are not there, which spares a card that was set up before the question. With `can_ask` False a card that
+    would have to be asked about is declined (authentication_required) instead of waiting for the customer.
     """
     card = BY_NUMBER[payment_method["_number"]]
-    passed_before = card.authentication == "once" and payment_method.get("_authenticated")
+    passed_before = card.authentication == "once" and payment_method.get("_authenticated") and off_session
+    decline = card.decline
     if card.authentication and not authenticated and not passed_before:
-        sandbox.change(
-            intent,
-            changes={
-                "status": "requires_action",
-                "payment_method": payment_method["id"],
-                "last_payment_error": None,
-                "next_action": {
-                    "type": "use_stripe_sdk",
-                    "use_stripe_sdk": {"type": "three_d_secure_redirect"},
+        if can_ask:
+            sandbox.change(
+                intent,
+                changes={
+                    "status": "requires_action",
+                    "payment_method": payment_method["id"],
+                    "last_payment_error": None,
+                    "next_action": next_action(sandbox, intent, return_url),
                 },
-            },
-        )
-        return Attempt(intent, None, None)
+            )
+            return Attempt(intent, None, None)
+        decline = AUTHENTICATION_REQUIRED
     if authenticated:
         sandbox.change(payment_method, changes={"_authenticated": True})
-    charge = _new_charge(sandbox, intent, payment_method, card.decline, authenticated)
-    if card.decline:
-        _fail_intent(sandbox, intent, payment_method, card.decline, charge)
-    else:
-        sandbox.change(
-            intent,
-            changes={
-                "status": "succeeded",
-                "amount_received": intent["amount"],
-                "payment_method": payment_method["id"],
-                "latest_charge": charge["id"],
-                "last_payment_error": None,
-                "next_action": None,
-            },
-        )
-    return Attempt(intent, charge, card.decline)
+    charge = _new_charge(sandbox, intent, payment_method, decline, authenticated)
+    if decline:
+        _fail_intent(sandbox, intent, payment_method, decline, charge)
+        return Attempt(intent, charge, decline)
+    manual = intent["capture_method"] == "manual"
+    sandbox.change(
+        intent,
+        changes={
+            "status": "requires_capture" if manual else "succeeded",
+            "amount_capturable": intent["amount"] if manual else 0,
+            "amount_received": 0 if manual else intent["amount"],
+            "payment_method": payment_method["id"],
+            "latest_charge": charge["id"],
+            "last_payment_error": None,
+            "next_action": None,
+        },
+    )
+    if card.dispute:
+        # Stripe's test cards are disputed right after the charge.
+        later = sandbox.clock.now() + sandbox.settings.follow_up_seconds
+        sandbox.due_work.add(later, "charge.is_disputed", charge["id"])
+    return Attempt(intent, charge, None)
 
 
 def refuse_authentication(sandbox: Sandbox, intent: Document, payment_method: Document) -> Attempt:
@@ -208,11 +236,12 @@ def _new_charge(
 ) -> Document:
     card = payment_method["card"]
     paid = decline is None
+    captured = paid and intent["capture_method"] != "manual"
     charge = sandbox.new(
         "charge",
         {
             "amount": intent["amount"],
-            "amount_captured": intent["amount"] if paid else 0,
+            "amount_captured": intent["amount"] if captured else 0,
             "amount_refunded": 0,
             "application": None,
             "application_fee": None,
@@ -220,7 +249,7 @@ def _new_charge(
             "balance_transaction": None,
             "billing_details": payment_method["billing_details"],
             "calculated_statement_descriptor": "LOCAL STRIPE",
-            "captured": paid,
+            "captured": captured,
             "currency": intent["currency"],
             "customer": intent["customer"],
             "description": intent["description"],
@@ -229,7 +258,8 @@ def _new_charge(
             "failure_code": decline.code if decline else None,
             "failure_message": decline.message if decline else None,
             "fraud_details": {},
-            "metadata": {},
+            # As at Stripe: what the intent knows of itself when it charges goes to the charge.
+            "metadata": dict(intent["metadata"]),
             "on_behalf_of": None,
             "outcome": {
                 "advice_code": decline.advice_code if decline else None,
@@ -266,17 +296,17 @@ def _new_charge(
                     "network_token": {"used": False},
                     "network_transaction_id": None,
                     "regulated_status": "unregulated",
-                    "three_d_secure": _three_d_secure() if authenticated else None,
+                    "three_d_secure": three_d_secure() if authenticated else None,
                     "transaction_link_id": None,
                     "wallet": None,
                 },
             },
-            "receipt_email": None,
+            "receipt_email": intent["receipt_email"],
             "receipt_number": None,
             "receipt_url": None,
             "refunded": False,
             "review": None,
-            "shipping": None,
+            "shipping": intent["shipping"],
             "source": None,
             "source_transfer": None,
             "statement_descriptor": None,
@@ -286,14 +316,19 @@ def _new_charge(
             "transfer_group": None,
         },
     )
-    if paid:
-        fee = (intent["amount"] * _FEE_PER_MILLE + 500) // 1000 + _FEE_FIXED
-        transaction = _new_balance_transaction(sandbox, charge, "charge", intent["amount"], fee)
-        sandbox.change(charge, changes={"balance_transaction": transaction["id"]})
+    if captured:
+        book_charge(sandbox, charge)
     return charge
 
 
-def _three_d_secure() -> dict[str, Any]:
+def book_charge(sandbox: Sandbox, charge: Document) -> None:
+    """The captured money comes to the balance, less Stripe's fee."""
+    fee = (charge["amount_captured"] * _FEE_PER_MILLE + 500) // 1000 + _FEE_FIXED
+    transaction = new_balance_transaction(sandbox, charge, "charge", charge["amount_captured"], fee)
+    sandbox.change(charge, changes={"balance_transaction": transaction["id"]})
+
+
+def three_d_secure() -> dict[str, Any]:
     return {
         "authentication_flow": "challenge",
         "electronic_commerce_indicator": "05",
@@ -305,9 +340,10 @@ def _three_d_secure() -> dict[str, Any]:
     }
 
 
-def _new_balance_transaction(
-    sandbox: Sandbox, source: Document, kind: str, amount: int, fee: int
+def new_balance_transaction(
+    sandbox: Sandbox, source: Document, kind: str, amount: int, fee: int = 0, category: str | None = None
 ) -> Document:
+    """One movement of the account's balance, caused by `source`; money that leaves is negative."""
     return sandbox.new(
         "balance_transaction",
         {
@@ -330,66 +366,9 @@ def _new_balance_transaction(
             if fee
             else [],
             "net": amount - fee,
-            "reporting_category": kind,
+            "reporting_category": category or kind,
             "source": source["id"],
             "status": "pending",
             "type": kind,
         },
     )
-
-
-def refund(
-    sandbox: Sandbox, charge: Document, amount: int | None, reason: str | None, metadata: dict[str, str]
-) -> Document:
-    """Give back a charge, wholly or in part (sequence 12). Raises 400 when less is left to give."""
-    left = charge["amount_captured"] - charge["amount_refunded"]
-    if charge["status"] != "succeeded":
-        raise invalid(f"Charge {charge['id']} has not succeeded and cannot be refunded.", "charge")
-    if left == 0:
-        raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
-    amount = left if amount is None else amount
-    if amount < 1:
-        raise invalid("This value must be greater than or equal to 1.", "amount", "parameter_invalid_integer")
-    if amount > left:
-        raise invalid(
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left}).",
-            "amount",
-            "amount_too_large",
-        )
-    refund = sandbox.new(
-        "refund",
-        {
-            "amount": amount,
-            "balance_transaction": None,
-            "charge": charge["id"],
-            "currency": charge["currency"],
-            "customer": charge["customer"],
-            "customer_account": None,
-            "destination_details": {
-                "type": "card",
-                "card": {
-                    "reference_status": "pending",
-                    "reference_type": "acquirer_reference_number",
-                    "type": "refund",
-                },
-            },
-            "metadata": metadata,
-            "payment_intent": charge["payment_intent"],
-            "payment_method": charge["payment_method"],
-            "reason": reason,
-            "receipt_number": None,
-            "source_transfer_reversal": None,
-            "status": "succeeded",
-            "transfer_reversal": None,
-        },
-    )
-    transaction = _new_balance_transaction(sandbox, refund, "refund", -amount, 0)
-    sandbox.change(refund, changes={"balance_transaction": transaction["id"]})
-    sandbox.events.emit("refund.created", refund)
-    refunded = charge["amount_refunded"] + amount
-    sandbox.change(
-        charge,
-        "charge.refunded",
-        {"amount_refunded": refunded, "refunded": refunded == charge["amount_captured"]},
-    )
-    return refund

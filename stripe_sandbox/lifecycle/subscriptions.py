@@ -1,4 +1,10 @@
-"""A subscription's life. https://docs.stripe.com/billing/subscriptions/overview#subscription-lifecycle"""
+"""A subscription's life: begins, renews, ends. Changes of what it holds are in subscription_changes.py.
+
+https://docs.stripe.com/billing/subscriptions/overview#subscription-lifecycle
+
+An item remembers in `_debits` what was billed for which time: flexible billing mode gives back what was
+debited, not what the price says today.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +13,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import ids
-from ..billing_cycle import boundary
+from ..billing_cycle import boundary, next_boundary, prorated
 from ..due_work import due
-from ..errors import StripeError, invalid, not_emulated
+from ..errors import exclusive, invalid, not_emulated
 from ..store import Document
-from . import invoicing, payments
+from . import collection, invoicing, payments, usage_billing
+from .collection import chosen_payment_method, no_payment_method, pay_invoice
+from .invoicing import Bill, DraftLine, licensed_amount
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox, Snapshot
 
 INCOMPLETE_HOURS = 23  # https://docs.stripe.com/billing/subscriptions/overview: then incomplete_expired
 ENDED = ("canceled", "incomplete_expired")
+DAY = 86400
+
+__all__ = ["chosen_payment_method", "no_payment_method", "pay_invoice"]  # others know them from here
 
 
 @dataclass
@@ -25,7 +36,7 @@ class Line:
     """What is subscribed to: a recurring price and how many of it."""
 
     price: Document
-    quantity: int
+    quantity: int | None  # None for a metered price
     metadata: dict[str, str]
 
 
@@ -35,11 +46,13 @@ def checked_line(
     """Raises 400 for a price that is unknown, inactive, not recurring, or of a kind that is not emulated."""
     price = sandbox.get("price", price_id, f"{param}[price]")
     if not price["active"]:
-        raise invalid(
-            "The price specified is inactive. This field only accepts active prices.", f"{param}[price]"
-        )
+        raise invalid("The price specified is inactive. This field only accepts active prices.", f"{param}[price]")
     if price["type"] != "recurring":
         raise not_emulated("A one-time price in a subscription", f"{param}[price]")
+    if usage_billing.is_metered(price):
+        if quantity is not None:
+            raise invalid("You cannot set the quantity for metered plans.", f"{param}[quantity]")
+        return Line(price, None, metadata or {})
     quantity = 1 if quantity is None else quantity
     if quantity < 0:
         raise invalid(
@@ -54,20 +67,11 @@ def check_lines(lines: list[Line]) -> None:
     """One currency, as at Stripe; one interval, because mixed intervals are not emulated; no price twice."""
     if len({line.price["currency"] for line in lines}) > 1:
         raise invalid("All prices on a subscription must have the same `currency`.", "items")
-    if (
-        len(
-            {
-                (line.price["recurring"]["interval"], line.price["recurring"]["interval_count"])
-                for line in lines
-            }
-        )
-        > 1
-    ):
+    if len({(line.price["recurring"]["interval"], line.price["recurring"]["interval_count"]) for line in lines}) > 1:
         raise not_emulated("A subscription with prices of different intervals", "items")
     if len({line.price["id"] for line in lines}) < len(lines):
         raise invalid(
-            "Cannot add multiple subscription items with the same price. Use the `quantity` parameter "
-            "instead.",
+            "Cannot add multiple subscription items with the same price. Use the `quantity` parameter instead.",
             "items",
         )
 
@@ -87,7 +91,8 @@ def check_currency(customer: Document, currency: str) -> None:
 
 
 def total_of(lines: list[Line]) -> int:
-    return sum(line.price["unit_amount"] * line.quantity for line in lines)
+    """What one whole period costs, without usage."""
+    return sum(licensed_amount(line.price, line.quantity) for line in lines if line.quantity is not None)
 
 
 def create(
@@ -99,92 +104,337 @@ def create(
     default_payment_method: str | None,
     metadata: dict[str, str],
     description: str | None = None,
+    trial_end: int | None = None,
+    billing_cycle_anchor: int | None = None,
+    **values: Any,
 ) -> Document:
-    """Write a subscription and its items, first period from now. Makes no events."""
+    """Write a subscription and its items, first period from now. Makes no events.
+
+    With `trial_end` it is `trialing` until then, whatever `status` says. With a
+    `billing_cycle_anchor` the first period is a short one
+    that ends there. `values` replace properties.
+    """
     check_lines(lines)
-    currency = lines[0].price["currency"]
-    check_currency(customer, currency)
-    now = sandbox.clock.now()
-    subscription = sandbox.new(
-        "subscription",
-        {
-            "application": None,
-            "application_fee_percent": None,
-            "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-            "billing_cycle_anchor": now,
-            "billing_cycle_anchor_config": None,
-            "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
-            "billing_schedules": [],
-            "billing_thresholds": None,
-            "cancel_at": None,
-            "cancel_at_period_end": False,
-            "canceled_at": None,
-            "cancellation_details": {
-                "comment": None,
-                "feedback": None,
-                "feedback_option": None,
-                "reason": None,
-            },
-            "collection_method": "charge_automatically",
-            "currency": currency,
-            "customer": customer["id"],
-            "customer_account": None,
-            "days_until_due": None,
-            "default_payment_method": default_payment_method,
-            "default_source": None,
-            "default_tax_rates": [],
-            "description": description,
-            "discounts": [],
-            "ended_at": None,
-            "invoice_settings": {
-                "account_tax_ids": None,
-                "custom_fields": None,
-                "description": None,
-                "footer": None,
-                "issuer": {"type": "self"},
-            },
-            "latest_invoice": None,
-            "managed_payments": None,
-            "metadata": metadata,
-            "next_pending_invoice_item_invoice": None,
-            "on_behalf_of": None,
-            "pause_collection": None,
-            "payment_settings": {
-                "payment_method_options": None,
-                "payment_method_types": None,
-                "save_default_payment_method": "off",
-            },
-            "pending_invoice_item_interval": None,
-            "pending_setup_intent": None,
-            "pending_update": None,
-            "schedule": None,
-            "start_date": now,
-            "status": status,
-            "test_clock": None,
-            "transfer_data": None,
-            "trial_end": None,
-            "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
-            "trial_start": None,
-        },
+    check_currency(customer, lines[0].price["currency"])
+    _check_test_clock_limit(sandbox, customer)
+    subscription, items = unwritten(
+        sandbox,
+        customer,
+        lines,
+        trial_end=trial_end,
+        billing_cycle_anchor=billing_cycle_anchor,
+        status=status if trial_end is None else "trialing",
+        default_payment_method=default_payment_method,
+        metadata=metadata,
+        description=description,
+        **values,
     )
-    for line in lines:
-        sandbox.store.insert(
-            {
-                "id": ids.new("subscription_item"),
-                "object": "subscription_item",
-                "billing_thresholds": None,
-                "created": now,
-                "current_period_end": boundary(now, line.price["recurring"], 1),
-                "current_period_start": now,
-                "discounts": [],
-                "metadata": line.metadata,
-                "price": line.price["id"],
-                "quantity": line.quantity,
-                "subscription": subscription["id"],
-                "tax_rates": [],
-            }
-        )
+    sandbox.store.insert(subscription)
+    for item in items:
+        sandbox.store.insert(item)
+    plan_time(sandbox, subscription)
     return subscription
+
+
+def unwritten(
+    sandbox: Sandbox,
+    customer: Document,
+    lines: list[Line],
+    *,
+    trial_end: int | None = None,
+    billing_cycle_anchor: int | None = None,
+    **values: Any,
+) -> tuple[Document, list[Document]]:
+    """A new subscription and its items as documents: a preview stops here."""
+    now = sandbox.clock.now()
+    first_end = trial_end or billing_cycle_anchor
+    subscription = {
+        "id": ids.new("subscription"),
+        "object": "subscription",
+        "created": now,
+        "livemode": False,
+        "application": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": first_end or now,
+        "billing_cycle_anchor_config": None,
+        "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
+        "billing_schedules": [],
+        "billing_thresholds": None,
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": {
+            "comment": None,
+            "feedback": None,
+            "feedback_option": None,
+            "reason": None,
+        },
+        "collection_method": "charge_automatically",
+        "currency": lines[0].price["currency"],
+        "customer": customer["id"],
+        "customer_account": None,
+        "days_until_due": None,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "ended_at": None,
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
+        "latest_invoice": None,
+        "managed_payments": None,
+        "metadata": {},
+        "next_pending_invoice_item_invoice": None,
+        "on_behalf_of": None,
+        "pause_collection": None,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
+        "pending_invoice_item_interval": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "schedule": None,
+        "start_date": now,
+        "status": "active",
+        "test_clock": customer["test_clock"],
+        "transfer_data": None,
+        "trial_end": trial_end,
+        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_start": now if trial_end else None,
+        **values,
+    }
+    items = []
+    for line in lines:
+        end = first_end or boundary(now, line.price["recurring"], 1)
+        items.append(new_item(subscription["id"], line, now, now, end))
+    return subscription, items
+
+
+def new_item(subscription_id: str, line: Line, now: int, start: int, end: int) -> Document:
+    """A subscription item as a document that is not yet written."""
+    item = {
+        "id": ids.new("subscription_item"),
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": now,
+        "current_period_end": end,
+        "current_period_start": start,
+        "discounts": [],
+        "metadata": line.metadata,
+        "price": line.price["id"],
+        "quantity": line.quantity,
+        "subscription": subscription_id,
+        "tax_rates": [],
+        "_debits": [],
+    }
+    if line.quantity is None:
+        del item["quantity"]  # a metered item shows none
+    return item
+
+
+def _check_test_clock_limit(sandbox: Sandbox, customer: Document) -> None:
+    """Stripe's limit: three subscriptions for a customer on a test clock."""
+    if customer["test_clock"]:
+        held = sandbox.store.find("subscription", {"customer": customer["id"]})
+        if sum(subscription["status"] not in ENDED for subscription in held) >= 3:
+            raise invalid(
+                "You cannot create more than 3 subscriptions for a customer attached to a test clock.",
+                "customer",
+                "customer_max_subscriptions",
+            )
+
+
+def items_of(sandbox: Sandbox, subscription: Document) -> list[Document]:
+    return sandbox.store.find("subscription_item", {"subscription": subscription["id"]})
+
+
+def plan_time(sandbox: Sandbox, subscription: Document) -> None:
+    """Plan what the present period will bring: its end, and the notices before that."""
+    for kind in ("subscription.period_ends", "subscription.upcoming", "subscription.trial_will_end"):
+        sandbox.due_work.forget(kind, subscription["id"])
+    if subscription["status"] in (*ENDED, "paused"):
+        return
+    now, end = sandbox.clock.now(), period_end(sandbox, subscription, min)
+    sandbox.due_work.add(end, "subscription.period_ends", subscription["id"])
+    notice = end - sandbox.settings.upcoming_days * DAY
+    if notice > now:
+        sandbox.due_work.add(notice, "subscription.upcoming", subscription["id"])
+    if subscription["status"] == "trialing":
+        notice = subscription["trial_end"] - sandbox.settings.trial_will_end_days * DAY
+        # A shorter trial is announced at once.
+        sandbox.due_work.add(max(now, notice), "subscription.trial_will_end", subscription["id"])
+
+
+# ----------------------------------------------------------------------- what a period costs
+def period_lines(
+    sandbox: Sandbox, subscription: Document, items: list[Document], *, first: bool = False
+) -> list[DraftLine]:
+    """What the items cost for their present period, which has just begun.
+
+    Licensed items are billed ahead; a trial costs nothing, a period that the anchor or cancel_at cuts short
+    its share. Metered ones are billed afterwards: `usage_lines`.
+    """
+    lines = []
+    for item in items:
+        price = sandbox.get("price", item["price"])
+        if usage_billing.is_metered(price):
+            continue
+        start, end = item["current_period_start"], item["current_period_end"]
+        name = invoicing.product_name(sandbox, price)
+        amount, proration = licensed_amount(price, item["quantity"]), False
+        description = f"{item['quantity']} × {name} (at {invoicing.each(price)})"
+        if subscription["trial_end"] is not None and start < subscription["trial_end"]:
+            amount, description = 0, f"Trial period for {name}"
+        else:
+            whole = end - start_of_whole(subscription, price, end)
+            if first and end - start < whole:  # until the billing_cycle_anchor
+                amount, proration = prorated(amount, end - start, whole), True
+            cancel_at = subscription["cancel_at"]
+            if cancel_at is not None and start < cancel_at < end:
+                amount, proration = prorated(amount, cancel_at - start, whole), True
+                end = cancel_at
+        lines.append(
+            DraftLine(
+                amount=amount,
+                currency=subscription["currency"],
+                description=description,
+                start=start,
+                end=end,
+                quantity=item["quantity"],
+                price=price,
+                subscription=subscription["id"],
+                item=item["id"],
+                proration=proration,
+                discounts=item["discounts"],
+                metadata=subscription["metadata"],
+            )
+        )
+    return lines
+
+
+def start_of_whole(subscription: Document, price: Document, end: int) -> int:
+    """Where the whole period that ends at `end` begins, also when it was cut short."""
+    anchor, recurring = subscription["billing_cycle_anchor"], price["recurring"]
+    if end <= anchor:
+        return boundary(anchor, recurring, -1)
+    n = 0
+    while boundary(anchor, recurring, n + 1) < end:
+        n += 1
+    return boundary(anchor, recurring, n)
+
+
+def usage_lines(
+    sandbox: Sandbox, subscription: Document, items: list[Document], start: int, end: int
+) -> list[DraftLine]:
+    """What was used of the metered items in start <= time < end."""
+    lines = []
+    for item in items:
+        price = sandbox.get("price", item["price"])
+        for used in usage_billing.metered_lines(sandbox, item, start, end):
+            lines.append(
+                DraftLine(
+                    amount=used.amount,
+                    currency=subscription["currency"],
+                    description=used.description,
+                    start=start,
+                    end=end,
+                    quantity=used.quantity,
+                    quantity_decimal=used.quantity_decimal,
+                    price=price,
+                    unit_amount_decimal=used.unit_amount_decimal,
+                    subscription=subscription["id"],
+                    item=item["id"],
+                    discounts=item["discounts"],
+                    metadata=subscription["metadata"],
+                )
+            )
+    return lines
+
+
+def next_items(sandbox: Sandbox, subscription: Document, items: list[Document]) -> list[Document]:
+    """Copies of the items, moved on to their next period."""
+    moved = []
+    for item in items:
+        start = item["current_period_end"]
+        recurring = sandbox.get("price", item["price"])["recurring"]
+        end = next_boundary(subscription["billing_cycle_anchor"], recurring, start)
+        moved.append({**item, "current_period_start": start, "current_period_end": end})
+    return moved
+
+
+def renewal_bill(
+    sandbox: Sandbox,
+    subscription: Document,
+    items: list[Document],
+    prorations: list[DraftLine] | None = None,
+    *,
+    preview: bool = False,
+) -> tuple[Bill, list[Document]]:
+    """The invoice at the end of the items' present period, and the items as they will be then.
+
+    `prorations` are those of a change that is only previewed; real ones are pending invoice items by then.
+    """
+    customer = sandbox.get("customer", subscription["customer"])
+    moved = next_items(sandbox, subscription, items)
+    start = min(item["current_period_start"] for item in items)
+    end = min(item["current_period_end"] for item in items)
+    lines = invoicing.pending_items(sandbox, customer, subscription, subscription["currency"])
+    lines += prorations or []
+    lines += usage_lines(sandbox, subscription, items, start, end)
+    lines += period_lines(sandbox, subscription, moved)
+    bill = invoicing.compose(
+        sandbox,
+        customer,
+        lines,
+        billing_reason="upcoming" if preview else "subscription_cycle",
+        currency=subscription["currency"],
+        subscription=subscription,
+        period=(start, end),
+        preview=preview,
+        **({"created": end, "next_payment_attempt": end + sandbox.settings.finalize_after_seconds}) if preview else {},
+    )
+    return bill, moved
+
+
+def write_bill(sandbox: Sandbox, subscription: Document, bill: Bill) -> Document:
+    """Make the bill a draft invoice and note at the items what was debited for which time."""
+    invoice = invoicing.write(sandbox, bill)
+    note_debits(sandbox, invoice)
+    sandbox.change(subscription, changes={"latest_invoice": invoice["id"]})
+    return invoice
+
+
+def note_debits(sandbox: Sandbox, invoice: Document) -> None:
+    """Note at the subscription's items what the invoice debits for which time."""
+    for line in sandbox.store.find("line_item", {"invoice": invoice["id"]}):
+        details = line["parent"]["subscription_item_details"]
+        item = sandbox.store.get(details["subscription_item"]) if details else None
+        if item is None or item.get("deleted") or line["amount"] < 0:
+            continue
+        net = line["amount"] - sum(taken["amount"] for taken in line["discount_amounts"])
+        period, made = line["period"], {"invoice": invoice["id"], "line": line["id"]}
+        if details["invoice_item"]:
+            # A proration: it was noted when it was made, now it stands on an invoice.
+            for debit in item["_debits"]:
+                if debit["invoice_item"] == details["invoice_item"]:
+                    debit.update(made)
+                    if debit["end"] == period["end"]:
+                        debit["amount"] = net
+            sandbox.store.save(item)
+        elif "quantity" in item:  # usage is never given back
+            debit = {"amount": net, "start": period["start"], "end": period["end"], "invoice_item": None}
+            debit |= {**made, "price": item["price"], "quantity": item["quantity"]}
+            kept = [old for old in item["_debits"] if old["end"] > period["start"]]
+            sandbox.change(item, changes={"_debits": [*kept, debit]})
 
 
 @dataclass
@@ -196,12 +446,41 @@ class FirstInvoice:
     finalized: Snapshot
 
 
-def bill_first_period(sandbox: Sandbox, subscription: Document) -> FirstInvoice:
-    """Draft and finalize the first invoice. Makes no events."""
-    invoice = invoicing.draft_for_subscription(sandbox, subscription, "subscription_create")
+def first_bill(
+    sandbox: Sandbox, subscription: Document, items: list[Document], *, preview: bool = False
+) -> Bill | None:
+    """The invoice with which a subscription begins; None when it has no lines (usage is billed later)."""
+    customer = sandbox.get("customer", subscription["customer"])
+    lines = period_lines(sandbox, subscription, items, first=True)
+    if subscription.get("_first_period_free"):
+        lines = []
+    if not lines:
+        return None
+    return invoicing.compose(
+        sandbox,
+        customer,
+        [*invoicing.pending_items(sandbox, customer, None, subscription["currency"]), *lines],
+        billing_reason="subscription_create",
+        currency=subscription["currency"],
+        subscription=subscription,
+        preview=preview,
+    )
+
+
+def bill_first_period(sandbox: Sandbox, subscription: Document, *, apply_balance: bool = False) -> FirstInvoice | None:
+    """Draft and finalize the first invoice, None where there is nothing to bill yet (only metered prices).
+    Makes no events.
+
+    Checkout has taken its payment before, so the customer's balance is left out unless `apply_balance`.
+    """
+    bill = first_bill(sandbox, subscription, items_of(sandbox, subscription))
+    return None if bill is None else _finalize_first(sandbox, subscription, bill, apply_balance)
+
+
+def _finalize_first(sandbox: Sandbox, subscription: Document, bill: Bill, apply_balance: bool) -> FirstInvoice:
+    invoice = write_bill(sandbox, subscription, bill)
     created = sandbox.render(invoice)
-    invoicing.finalize(sandbox, invoice)
-    sandbox.change(subscription, changes={"latest_invoice": invoice["id"]})
+    invoicing.finalize(sandbox, invoice, apply_balance=apply_balance)
     return FirstInvoice(invoice, created, sandbox.render(invoice))
 
 
@@ -226,48 +505,49 @@ def start_by_api(
     default_payment_method: str | None,
     metadata: dict[str, str],
     description: str | None,
-    ending: Callable[[Document], dict[str, Any]],
+    adjust: Callable[[Document], dict[str, Any]],
+    **values: Any,
 ) -> Document:
     """POST /v1/subscriptions: create, invoice, and try to pay as payment_behavior says.
 
-    `ending` gives the changes for a subscription that is to end from the start (cancel_at_period_end=true).
-    Raises 402 under error_if_incomplete when the payment fails; the caller's transaction then leaves nothing
-    behind. https://docs.stripe.com/api/subscriptions/create#create_subscription-payment_behavior
+    `adjust` gives changes to the subscription before it is invoiced (cancel_at, discounts). Raises 402 under
+    error_if_incomplete when the payment fails, and 400 when something is due and there is no card; the
+    caller's transaction then leaves nothing behind.
+    https://docs.stripe.com/api/subscriptions/create#create_subscription-payment_behavior
     """
-    owed = total_of(lines)
     subscription = create(
         sandbox,
         customer,
         lines,
-        status="active" if owed == 0 else "incomplete",
+        status="active",
         default_payment_method=default_payment_method,
         metadata=metadata,
         description=description,
+        **values,
     )
-    sandbox.change(subscription, changes=ending(subscription))
-    first = bill_first_period(sandbox, subscription)
-    if owed == 0:
-        invoicing.mark_paid(sandbox, first.invoice)
+    sandbox.change(subscription, changes=adjust(subscription))
+    bill = first_bill(sandbox, subscription, items_of(sandbox, subscription))
+    first = _finalize_first(sandbox, subscription, bill, apply_balance=True) if bill else None
+    if first is None or first.invoice["amount_due"] == 0:
+        if first:
+            invoicing.mark_paid(sandbox, first.invoice)
         remember_currency(sandbox, customer, subscription["currency"])
         sandbox.events.emit("customer.subscription.created", subscription)
-        emit_first_invoice_paid(sandbox, first)
+        if first:
+            emit_first_invoice_paid(sandbox, first)
         return subscription
 
+    if payment_method is None and payment_behavior != "default_incomplete":
+        raise no_payment_method()
     intent = invoicing.request_payment(sandbox, first.invoice)
     intent_created = sandbox.render(intent)
     attempt = None
     if payment_behavior != "default_incomplete" and payment_method is not None:
         attempt = payments.attempt(sandbox, intent, payment_method)
         if not attempt.paid and payment_behavior == "error_if_incomplete":
-            error = attempt.error(sandbox)
-            error.keeps_changes = False
-            # These would name objects that the rollback takes away again.
-            for member in ("charge", "payment_intent"):
-                error.body.pop(member, None)
-            raise error
+            raise refused(sandbox, attempt)
 
     if attempt and attempt.paid:
-        sandbox.change(subscription, changes={"status": "active"})
         invoicing.mark_paid(sandbox, first.invoice)
         sandbox.events.emit("charge.succeeded", attempt.charged)
         remember_currency(sandbox, customer, subscription["currency"])
@@ -277,6 +557,7 @@ def start_by_api(
         emit_first_invoice_paid(sandbox, first)
         return subscription
 
+    sandbox.change(subscription, changes={"status": "incomplete"})
     remember_currency(sandbox, customer, subscription["currency"])
     sandbox.events.emit("customer.subscription.created", subscription)
     sandbox.events.emit("invoice.created", first.created)
@@ -292,48 +573,14 @@ def start_by_api(
     return subscription
 
 
-def pay_invoice(
-    sandbox: Sandbox, invoice: Document, payment_method: Document, *, authenticated: bool = False
-) -> payments.Attempt:
-    """Try to collect an open invoice; a success activates the subscription that waited for it."""
-    payment = invoicing.default_payment(sandbox, invoice)
-    if payment:
-        intent = sandbox.get("payment_intent", payment["payment"]["payment_intent"])
-    else:
-        intent = invoicing.request_payment(sandbox, invoice)
-        sandbox.events.emit("payment_intent.created", intent)
-    attempt = payments.attempt(sandbox, intent, payment_method, authenticated=authenticated)
-    if not attempt.paid:
-        invoicing.note_failed_attempt(sandbox, invoice, attempt)
-        return attempt
-    invoicing.mark_paid(sandbox, invoice)
-    sandbox.events.emit("charge.succeeded", attempt.charged)
-    sandbox.events.emit("payment_intent.succeeded", intent)
-    invoicing.emit_paid(sandbox, invoice)
-    subscription_id = invoicing.subscription_of(invoice)
-    subscription = sandbox.store.get(subscription_id) if subscription_id else None
-    if subscription and subscription["status"] in ("incomplete", "past_due", "unpaid"):
-        sandbox.change(subscription, "customer.subscription.updated", {"status": "active"})
-    return attempt
-
-
-def chosen_payment_method(
-    sandbox: Sandbox, customer: Document, subscription: Document | None = None
-) -> Document | None:
-    """The subscription's default, else the customer's default for invoices. None when there is neither."""
-    for holder in (subscription, customer["invoice_settings"]):
-        if holder and holder["default_payment_method"]:
-            return sandbox.store.get(holder["default_payment_method"])
-    return None
-
-
-def no_payment_method() -> StripeError:
-    return invalid(
-        "This customer has no attached payment source or default payment method. Please consider adding a "
-        "default payment method. For more information, visit "
-        "https://stripe.com/docs/billing/subscriptions/payment-methods-setting#payment-method-priority.",
-        code="resource_missing",
-    )
+def refused(sandbox: Sandbox, attempt: payments.Attempt) -> Exception:
+    """The 402 of error_if_incomplete: nothing that was tried remains."""
+    error = attempt.error(sandbox)
+    error.keeps_changes = False
+    # These would name objects that the rollback takes away again.
+    for member in ("charge", "payment_intent"):
+        error.body.pop(member, None)
+    return error
 
 
 def period_end(sandbox: Sandbox, subscription: Document, pick: Any = max) -> int:
@@ -341,9 +588,35 @@ def period_end(sandbox: Sandbox, subscription: Document, pick: Any = max) -> int
     return pick(item["current_period_end"] for item in items)
 
 
-def schedule_end(
-    sandbox: Sandbox, subscription: Document, cancel_at: int, at_period_end: bool
-) -> dict[str, Any]:
+def wished_end(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> int | None:
+    """When a request's cancel_at or cancel_at_period_end lets it end; None: not by itself. Raises 400."""
+    if wish.get("cancel_at") not in (None, "") and wish.get("cancel_at_period_end"):
+        raise exclusive("cancel_at", "cancel_at_period_end")
+    if wish.get("cancel_at_period_end") or wish.get("cancel_at") == "min_period_end":
+        return period_end(sandbox, subscription, min)
+    cancel_at = wish.get("cancel_at")
+    if cancel_at in ("max_period_end", "max_billed_until"):
+        # Every item here is billed until the end of its period.
+        return period_end(sandbox, subscription, max)
+    if isinstance(cancel_at, int) and cancel_at <= sandbox.clock.now():
+        raise invalid("cancel_at must be a timestamp in the future.", "cancel_at")
+    return cancel_at or None
+
+
+def check_not_scheduled(subscription: Document, params: dict[str, Any]) -> None:
+    """What a schedule leads is changed by the schedule."""
+    led = ("items", "billing_cycle_anchor", "trial_end", "cancel_at", "cancel_at_period_end")
+    asked = [name for name in led if name in params]
+    if subscription["schedule"] and asked:
+        what = "cancelation behavior" if asked[0].startswith("cancel") else f"`{asked[0]}`"
+        raise invalid(
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and "
+            f"updating any {what} directly is not allowed. Please update the schedule instead.",
+            asked[0],
+        )
+
+
+def schedule_end(sandbox: Sandbox, subscription: Document, cancel_at: int, at_period_end: bool) -> dict[str, Any]:
     """The changes that make it end at `cancel_at` (sequence 8), to be saved by the caller."""
     sandbox.due_work.add(cancel_at, "subscription.cancel_at", subscription["id"])
     return {
@@ -364,7 +637,13 @@ def keep(subscription: Document) -> dict[str, Any]:
     }
 
 
-def cancel(sandbox: Sandbox, subscription: Document, details: dict[str, Any] | None = None) -> Document:
+def cancel(
+    sandbox: Sandbox,
+    subscription: Document,
+    details: dict[str, Any] | None = None,
+    *,
+    reason: str = "cancellation_requested",
+) -> Document:
     """End it now (sequence 10): its open invoices are no longer collected."""
     now = sandbox.clock.now()
     incomplete = subscription["status"] == "incomplete"
@@ -376,24 +655,35 @@ def cancel(sandbox: Sandbox, subscription: Document, details: dict[str, Any] | N
             invoicing.void(sandbox, invoice)
         else:
             sandbox.change(invoice, "invoice.updated", {"auto_advance": False, "next_payment_attempt": None})
+    schedule_id = subscription["schedule"]
     sandbox.change(
         subscription,
         changes={
             "status": "incomplete_expired" if incomplete else "canceled",
             "canceled_at": subscription["canceled_at"] or now,
             "ended_at": now,
+            "pending_update": None,
             "cancellation_details": {
                 **subscription["cancellation_details"],
                 **(details or {}),
-                "reason": subscription["cancellation_details"]["reason"] or "cancellation_requested",
+                "reason": subscription["cancellation_details"]["reason"] or reason,
             },
         },
     )
+    plan_time(sandbox, subscription)
     sandbox.events.emit("customer.subscription.deleted", subscription)
+    if schedule_id:
+        schedule = sandbox.get("subscription_schedule", schedule_id)
+        if schedule["status"] in ("active", "not_started"):
+            changes = {"status": "canceled", "canceled_at": now, "current_phase": None}
+            sandbox.change(schedule, changes=changes)
+            sandbox.events.emit("subscription_schedule.canceled", schedule)
     return subscription
 
 
-@due("subscription.cancel_at")
+# ------------------------------------------------------------------------------ what time brings
+# Same second: the end comes first, then a schedule's next phase, then the renewal.
+@due("subscription.cancel_at", rank=0)
 def _reach_cancel_at(sandbox: Sandbox, subscription_id: str) -> None:
     subscription = sandbox.store.get(subscription_id)
     if subscription is None or subscription["status"] in ENDED:
@@ -401,6 +691,27 @@ def _reach_cancel_at(sandbox: Sandbox, subscription_id: str) -> None:
     # The end may have been moved or undone since: only the moment that still stands counts.
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= sandbox.clock.now():
         cancel(sandbox, subscription)
+        bill_last_usage(sandbox, subscription)
+
+
+def bill_last_usage(sandbox: Sandbox, subscription: Document) -> None:
+    """An ended subscription's usage that was not yet billed, if there was any, on a last invoice."""
+    items = items_of(sandbox, subscription)
+    start, now = min(item["current_period_start"] for item in items), sandbox.clock.now()
+    lines = [line for line in usage_lines(sandbox, subscription, items, start, now) if line.amount]
+    if lines:
+        customer = sandbox.get("customer", subscription["customer"])
+        pending = invoicing.pending_items(sandbox, customer, subscription, subscription["currency"])
+        bill = invoicing.compose(
+            sandbox,
+            customer,
+            [*pending, *lines],
+            billing_reason="subscription_cycle",
+            currency=subscription["currency"],
+            subscription=subscription,
+            period=(start, now),
+        )
+        draft(sandbox, subscription, bill)
 
 
 @due("subscription.incomplete_expires")
@@ -413,7 +724,137 @@ def _expire_incomplete(sandbox: Sandbox, subscription_id: str) -> None:
         "customer.subscription.updated",
         {"status": "incomplete_expired", "ended_at": sandbox.clock.now()},
     )
+    plan_time(sandbox, subscription)
     for invoice in sandbox.store.find(
         "invoice", {"parent.subscription_details.subscription": subscription_id, "status": "open"}
     ):
         invoicing.void(sandbox, invoice)
+
+
+@due("subscription.upcoming")
+def _announce_upcoming(sandbox: Sandbox, subscription_id: str) -> None:
+    """invoice.upcoming: the invoice as it would be; it has no id (sequence 4)."""
+    subscription = sandbox.store.get(subscription_id)
+    if subscription is None or not renews(sandbox, subscription):
+        return
+    bill, _ = renewal_bill(sandbox, subscription, items_of(sandbox, subscription), preview=True)
+    shown = bill.shown()
+    del shown["id"]
+    sandbox.events.emit("invoice.upcoming", shown)
+
+
+def renews(sandbox: Sandbox, subscription: Document) -> bool:
+    """Whether the end of the present period begins another one."""
+    if subscription["status"] in (*ENDED, "paused", "incomplete"):
+        return False
+    cancel_at = subscription["cancel_at"]
+    return cancel_at is None or cancel_at > period_end(sandbox, subscription, min)
+
+
+@due("subscription.trial_will_end")
+def _announce_trial_end(sandbox: Sandbox, subscription_id: str) -> None:
+    subscription = sandbox.store.get(subscription_id)
+    if subscription and subscription["status"] == "trialing":
+        sandbox.events.emit("customer.subscription.trial_will_end", subscription)
+
+
+@due("subscription.period_ends", rank=2)
+def _reach_period_end(sandbox: Sandbox, subscription_id: str) -> None:
+    subscription = sandbox.store.get(subscription_id)
+    if subscription is None or not renews(sandbox, subscription):
+        return
+    if period_end(sandbox, subscription, min) > sandbox.clock.now():
+        return
+    if subscription["status"] == "trialing" and not _card_after_trial(sandbox, subscription):
+        behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+        if behavior == "cancel":
+            cancel(sandbox, subscription)
+            return
+        if behavior == "pause":
+            sandbox.change(subscription, "customer.subscription.updated", {"status": "paused"})
+            plan_time(sandbox, subscription)
+            sandbox.events.emit("customer.subscription.paused", subscription)
+            return
+    renew(sandbox, subscription)
+
+
+def _card_after_trial(sandbox: Sandbox, subscription: Document) -> bool:
+    customer = sandbox.get("customer", subscription["customer"])
+    return chosen_payment_method(sandbox, customer, subscription) is not None
+
+
+def renew(sandbox: Sandbox, subscription: Document) -> None:
+    """Begin the next period and draft its invoice (sequence 4): Stripe finalizes it an hour later."""
+    before = sandbox.render(subscription)
+    bill, moved = renewal_bill(sandbox, subscription, items_of(sandbox, subscription))
+    for item in moved:
+        sandbox.store.save(item)
+    invoice = write_bill(sandbox, subscription, bill)
+    if subscription["status"] == "trialing":
+        sandbox.change(subscription, changes={"status": "active"})
+    plan_time(sandbox, subscription)
+    sandbox.announce(subscription, "customer.subscription.updated", before)
+    announce_draft(sandbox, subscription, invoice)
+
+
+def draft(sandbox: Sandbox, subscription: Document, bill: Bill) -> Document:
+    """Write the bill as a draft that is finalized later, and tell it."""
+    invoice = write_bill(sandbox, subscription, bill)
+    announce_draft(sandbox, subscription, invoice)
+    return invoice
+
+
+def announce_draft(sandbox: Sandbox, subscription: Document, invoice: Document) -> None:
+    paused = subscription["pause_collection"] or {}
+    if subscription["status"] == "unpaid" or paused.get("behavior") == "keep_as_draft":
+        sandbox.change(invoice, changes={"auto_advance": False})
+    else:
+        at = sandbox.clock.now() + sandbox.settings.finalize_after_seconds
+        sandbox.change(invoice, changes={"automatically_finalizes_at": at})
+        sandbox.due_work.add(at, "invoice.finalizes", invoice["id"])
+    sandbox.events.emit("invoice.created", invoice)
+
+
+@due("invoice.finalizes")
+def _finalize_draft(sandbox: Sandbox, invoice_id: str) -> None:
+    """A draft's hour is over: finalize it and collect it."""
+    invoice = sandbox.store.get(invoice_id)
+    if invoice is None or invoice.get("deleted") or invoice["status"] != "draft":
+        return
+    if not invoice["auto_advance"]:
+        return
+    subscription = collection.subscription_to(sandbox, invoice)
+    if subscription:
+        _take_in_late_usage(sandbox, subscription, invoice)
+    invoicing.finalize(sandbox, invoice)
+    sandbox.events.emit("invoice.finalized", invoice)
+    paused = (subscription["pause_collection"] if subscription else None) or {}
+    if paused.get("behavior") == "void":
+        invoicing.void(sandbox, invoice)
+    elif paused.get("behavior") == "mark_uncollectible":
+        invoicing.mark_uncollectible(sandbox, invoice)
+    else:
+        collection.collect(sandbox, invoice)
+
+
+def _take_in_late_usage(sandbox: Sandbox, subscription: Document, invoice: Document) -> None:
+    """Usage of the ended period that was reported while the invoice was a draft."""
+    start, end = invoice["period_start"], invoice["period_end"]
+    fresh = usage_lines(sandbox, subscription, items_of(sandbox, subscription), start, end)
+    if fresh:
+        invoicing.replace_usage(sandbox, invoice, fresh)
+
+
+@due("subscription.collection_resumes")
+def _resume_collection(sandbox: Sandbox, subscription_id: str) -> None:
+    subscription = sandbox.store.get(subscription_id)
+    paused = subscription and subscription.get("pause_collection")
+    if subscription and paused and (paused["resumes_at"] or 0) <= sandbox.clock.now():
+        sandbox.change(subscription, "customer.subscription.updated", {"pause_collection": None})
+
+
+def complete_resumption(sandbox: Sandbox, subscription: Document) -> None:
+    """paused -> active: its resumption is paid, or costs nothing (sequence 9)."""
+    sandbox.change(subscription, "customer.subscription.updated", {"status": "active"})
+    plan_time(sandbox, subscription)
+    sandbox.events.emit("customer.subscription.resumed", subscription)

@@ -95,6 +95,5 @@ def retrieve_balance(sandbox: Sandbox, params: dict[str, Any]) -> dict[str, Any]
 
 def _amounts(sums: dict[str, int]) -> list[dict[str, Any]]:
     return [
-        {"amount": amount, "currency": currency, "source_types": {"card": amount}}
-        for currency, amount in sums.items()
+        {"amount": amount, "currency": currency, "source_types": {"card": amount}} for currency, amount in sums.items()
     ]

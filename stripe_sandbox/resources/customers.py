@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import invalid, no_such
+from ..lifecycle import customer_balance, payment_methods, test_clocks
 from ..lifecycle import customers as life
-from ..lifecycle import payment_methods
 from ..lifecycle import subscriptions as subscription_life
 from ..lists import PAGING, Page, embedded, filters, page
 from ..metadata import merged
@@ -21,14 +21,18 @@ _HONOURED = (
     "address business_name description email individual_name invoice_prefix metadata name "
     "next_invoice_sequence phone preferred_locales shipping tax_exempt "
     "invoice_settings.default_payment_method invoice_settings.footer invoice_settings.custom_fields "
-    "balance=0"
+    "balance"
 )
 _PLAIN = ("description", "email", "name", "phone", "tax_exempt", "invoice_prefix", "next_invoice_sequence")
 
 
-@operation("post", "/v1/customers", _HONOURED + " payment_method")
+@operation("post", "/v1/customers", _HONOURED + " payment_method test_clock")
 def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
-    customer = life.new(sandbox)
+    clock = None
+    if "test_clock" in params:
+        clock = sandbox.get("test_helpers.test_clock", params["test_clock"], "test_clock")
+        test_clocks.check_room(sandbox, clock)
+    customer = life.new(sandbox, test_clock=clock["id"] if clock else None)
     sandbox.change(customer, changes=_changes(sandbox, params, customer, with_default=False))
     if "payment_method" in params:
         # As at Stripe: attached, but not made the default by that alone.
@@ -36,15 +40,15 @@ def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
         payment_methods.attach(sandbox, method, customer, emit=False)
     # Once more: only an attached card can be the default.
     sandbox.change(customer, changes=_changes(sandbox, params, customer))
+    if params.get("balance"):
+        customer_balance.change(sandbox, customer, params["balance"], "initial", emit=False)
     sandbox.events.emit("customer.created", customer)
     if "payment_method" in params:
         sandbox.events.emit("payment_method.attached", method)
     return customer
 
 
-def _changes(
-    sandbox: Sandbox, params: dict[str, Any], customer: Document, with_default: bool = True
-) -> dict[str, Any]:
+def _changes(sandbox: Sandbox, params: dict[str, Any], customer: Document, with_default: bool = True) -> dict[str, Any]:
     _check(params)
     changes: dict[str, Any] = {key: params[key] or None for key in _PLAIN if key in params}
     if changes.get("tax_exempt", "") is None:
@@ -64,9 +68,7 @@ def _changes(
             "phone": shipping.get("phone"),
         }
     settings = params.get("invoice_settings", {})
-    given: dict[str, Any] = {
-        key: settings[key] or None for key in ("footer", "custom_fields") if key in settings
-    }
+    given: dict[str, Any] = {key: settings[key] or None for key in ("footer", "custom_fields") if key in settings}
     if with_default and "default_payment_method" in settings:
         param, method_id = (
             "invoice_settings[default_payment_method]",
@@ -90,9 +92,7 @@ def _check(params: dict[str, Any]) -> None:
         if len(params.get(key) or "") > longest:
             raise invalid(f"Invalid string: {params[key][:40]}...; must be at most {longest} characters", key)
     prefix = params.get("invoice_prefix")
-    if prefix and not (
-        3 <= len(prefix) <= 12 and prefix.isascii() and prefix.isalnum() and prefix == prefix.upper()
-    ):
+    if prefix and not (3 <= len(prefix) <= 12 and prefix.isascii() and prefix.isalnum() and prefix == prefix.upper()):
         raise invalid(
             "Invoice prefix must be 3-12 characters long and only contain uppercase letters and numbers.",
             "invoice_prefix",
@@ -104,9 +104,7 @@ def _check(params: dict[str, Any]) -> None:
 def _address(given: Any) -> dict[str, Any] | None:
     if not given:
         return None
-    return {
-        key: given.get(key) or None for key in ("city", "country", "line1", "line2", "postal_code", "state")
-    }
+    return {key: given.get(key) or None for key in ("city", "country", "line1", "line2", "postal_code", "state")}
 
 
 @operation("get", "/v1/customers/{customer}")
@@ -121,7 +119,11 @@ def retrieve(sandbox: Sandbox, params: dict[str, Any], customer: str) -> Documen
 @operation("post", "/v1/customers/{customer}", _HONOURED)
 def update(sandbox: Sandbox, params: dict[str, Any], customer: str) -> Document:
     document = sandbox.get("customer", customer, in_path=True)
-    return sandbox.change(document, "customer.updated", _changes(sandbox, params, document))
+    sandbox.change(document, "customer.updated", _changes(sandbox, params, document))
+    difference = params.get("balance", document["balance"]) - document["balance"]
+    if difference:
+        customer_balance.change(sandbox, document, difference, "adjustment")
+    return document
 
 
 @operation("delete", "/v1/customers/{customer}")
@@ -157,9 +159,7 @@ def list_payment_methods(sandbox: Sandbox, params: dict[str, Any], customer: str
 
 
 @operation("get", "/v1/customers/{customer}/payment_methods/{payment_method}")
-def retrieve_payment_method(
-    sandbox: Sandbox, params: dict[str, Any], customer: str, payment_method: str
-) -> Document:
+def retrieve_payment_method(sandbox: Sandbox, params: dict[str, Any], customer: str, payment_method: str) -> Document:
     sandbox.get("customer", customer, in_path=True)
     method = sandbox.get("payment_method", payment_method, "payment_method", in_path=True)
     if method["customer"] != customer:
@@ -179,9 +179,7 @@ def subscriptions_of(sandbox: Sandbox, customer: Document) -> dict[str, Any]:
     """The first ten that have not ended, newest first."""
     found = [
         sandbox.render(subscription)
-        for subscription in sandbox.store.find(
-            "subscription", {"customer": customer["id"]}, oldest_first=False
-        )
+        for subscription in sandbox.store.find("subscription", {"customer": customer["id"]}, oldest_first=False)
         if subscription["status"] not in subscription_life.ENDED
     ]
     return embedded(found[:10], f"/v1/customers/{customer['id']}/subscriptions", len(found) > 10)

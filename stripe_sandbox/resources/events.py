@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import exclusive
+from ..errors import exclusive, no_such
 from ..lists import PAGING, Page, page
 from ..operations import operation
 from ..store import Document
@@ -17,7 +17,10 @@ _KEPT_SECONDS = 30 * 86400  # Stripe lists events of the last 30 days
 
 @operation("get", "/v1/events/{id}")
 def retrieve(sandbox: Sandbox, params: dict[str, Any], event: str) -> Document:
-    return sandbox.get("event", event, in_path=True)
+    document = sandbox.get("event", event, in_path=True)
+    if document["created"] < sandbox.clock.now() - _KEPT_SECONDS:
+        raise no_such("event", event, in_path=True)
+    return document
 
 
 @operation("get", "/v1/events", PAGING + " created delivery_success type types")

@@ -17,9 +17,7 @@ def retrieve(sandbox: Sandbox, params: dict[str, Any], payment: str) -> Document
     return sandbox.get("invoice_payment", payment, "invoice_payment", in_path=True)
 
 
-@operation(
-    "get", "/v1/invoice_payments", PAGING + " created invoice payment.type payment.payment_intent status"
-)
+@operation("get", "/v1/invoice_payments", PAGING + " created invoice payment.type payment.payment_intent status")
 def list_all(sandbox: Sandbox, params: dict[str, Any]) -> Page:
     equal = filters(params, "invoice", "status")
     for key, value in params.get("payment", {}).items():

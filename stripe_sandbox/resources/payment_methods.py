@@ -22,8 +22,7 @@ _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 @operation(
     "post",
     "/v1/payment_methods",
-    "allow_redisplay billing_details metadata type=card card.number card.exp_month card.exp_year card.cvc "
-    "card.token",
+    "allow_redisplay billing_details metadata type=card card.number card.exp_month card.exp_year card.cvc card.token",
 )
 def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
     if "type" not in params:
@@ -80,9 +79,7 @@ def update(sandbox: Sandbox, params: dict[str, Any], payment_method: str) -> Doc
     if params.get("card"):
         card = {**method["card"], **params["card"]}
         today = datetime.fromtimestamp(sandbox.clock.now(), UTC)
-        cards.check_details(
-            method["_number"], card["exp_month"], card["exp_year"], None, (today.year, today.month)
-        )
+        cards.check_details(method["_number"], card["exp_month"], card["exp_year"], None, (today.year, today.month))
         card["exp_year"] += 2000 if card["exp_year"] < 100 else 0
         changes["card"] = card
     return sandbox.change(method, "payment_method.updated", changes)
@@ -101,9 +98,7 @@ def attach_to_customer(sandbox: Sandbox, params: dict[str, Any], payment_method:
 def detach(sandbox: Sandbox, params: dict[str, Any], payment_method: str) -> Document:
     method = sandbox.get("payment_method", payment_method, "payment_method", in_path=True)
     if method["customer"] is None:
-        raise invalid(
-            "The payment method you provided is not attached to a customer so detachment is impossible."
-        )
+        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
     customer_id = method["customer"]
     life.let_go(sandbox, method)
     sandbox.events.emit("payment_method.detached", method, {"customer": customer_id})

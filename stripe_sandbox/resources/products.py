@@ -33,9 +33,7 @@ def new(sandbox: Sandbox, params: dict[str, Any]) -> Document:
     product_id = params.get("id")
     if product_id is not None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", product_id):
-            raise invalid(
-                "Invalid product ID. Only letters, numbers, underscores and hyphens are allowed.", "id"
-            )
+            raise invalid("Invalid product ID. Only letters, numbers, underscores and hyphens are allowed.", "id")
         if sandbox.store.get(product_id):
             raise invalid("Product already exists.", "id", "resource_already_exists")
     if not params["name"].strip():

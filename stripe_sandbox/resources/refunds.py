@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import invalid, missing
-from ..lifecycle import payments
+from ..lifecycle import refunds as life
 from ..lists import PAGING, Page, filters, page
 from ..metadata import merged
 from ..operations import operation
@@ -32,7 +32,7 @@ def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
         charge = sandbox.get("charge", intent["latest_charge"], "charge")
     else:
         raise missing("charge")
-    return payments.refund(sandbox, charge, params.get("amount"), params.get("reason"), merged(params))
+    return life.create(sandbox, charge, params.get("amount"), params.get("reason"), merged(params))
 
 
 @operation("get", "/v1/refunds/{refund}")
@@ -44,6 +44,17 @@ def retrieve(sandbox: Sandbox, params: dict[str, Any], refund: str) -> Document:
 def update(sandbox: Sandbox, params: dict[str, Any], refund: str) -> Document:
     document = sandbox.get("refund", refund, "refund", in_path=True)
     return sandbox.change(document, "refund.updated", {"metadata": merged(params, document["metadata"])})
+
+
+@operation("post", "/v1/refunds/{refund}/cancel")
+def cancel(sandbox: Sandbox, params: dict[str, Any], refund: str) -> Document:
+    """Only a refund that waits for the customer (`requires_action`) can be: one to a card never does."""
+    document = sandbox.get("refund", refund, "refund", in_path=True)
+    raise invalid(
+        f"You cannot cancel this Refund because it has a status of {document['status']}. Only a Refund with "
+        "the following status may be canceled: requires_action.",
+        "refund",
+    )
 
 
 @operation("get", "/v1/refunds", PAGING + " charge created payment_intent")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import exclusive, invalid, missing, no_such, not_emulated
-from ..lifecycle import payment_methods
+from ..errors import exclusive, invalid, missing, no_such
+from ..lifecycle import discounts, payment_methods, subscription_changes
 from ..lifecycle import subscriptions as life
 from ..lists import PAGING, Page, embedded, filters, page
 from ..metadata import merged
@@ -16,45 +16,55 @@ if TYPE_CHECKING:
     from ..sandbox import Sandbox
 
 _PATH = "/v1/subscriptions/{subscription_exposed_id}"
+_COMMON = (
+    "metadata description default_payment_method off_session payment_behavior cancel_at_period_end cancel_at "
+    "collection_method=charge_automatically proration_behavior automatic_tax.enabled=false trial_end "
+    "trial_settings.end_behavior.missing_payment_method discounts trial_from_plan=false "
+    "payment_settings.save_default_payment_method payment_settings.payment_method_types=card "
+)
+_CHANGES = ("items", "billing_cycle_anchor", "trial_end", "proration_date")
+_DAY = 86400
 
 
 @operation(
     "post",
     "/v1/subscriptions",
-    "customer items.price items.quantity items.metadata metadata description default_payment_method "
-    "off_session payment_behavior cancel_at_period_end cancel_at collection_method=charge_automatically "
-    "billing_mode.type=flexible proration_behavior automatic_tax.enabled=false currency "
-    "payment_settings.save_default_payment_method=off payment_settings.payment_method_types=card",
+    _COMMON + "customer items.price items.quantity items.metadata billing_mode.type=flexible currency "
+    "trial_period_days billing_cycle_anchor",
 )
 def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
     if "customer" not in params:
         raise missing("customer")
     customer = sandbox.get("customer", params["customer"], "customer")
-    if not params.get("items"):
-        raise missing("items")
-    lines = []
-    for index, item in enumerate(params["items"]):
-        if "price" not in item:
-            raise missing(f"items[{index}][price]")
-        item_metadata = merged(item, at=f"items[{index}][metadata]")
-        lines.append(
-            life.checked_line(sandbox, item["price"], item.get("quantity"), item_metadata, f"items[{index}]")
-        )
-    life.check_lines(lines)
+    lines = lines_of(sandbox, params.get("items"))
     life.check_asked_currency(lines, params.get("currency"))
     behavior = params.get("payment_behavior", "allow_incomplete")
     if behavior == "pending_if_incomplete":
-        raise invalid(
-            "`pending_if_incomplete` is not supported when creating a subscription.", "payment_behavior"
-        )
+        raise invalid("`pending_if_incomplete` is not supported when creating a subscription.", "payment_behavior")
     default = None
     if params.get("default_payment_method"):
         default = payment_methods.attached_to(
             sandbox, params["default_payment_method"], customer, "default_payment_method"
         )
     method = default or life.chosen_payment_method(sandbox, customer)
-    if method is None and behavior != "default_incomplete" and life.total_of(lines) > 0:
-        raise life.no_payment_method()
+    values = beginning(sandbox, lines, params)
+    if "trial_settings" in params:
+        values["trial_settings"] = params["trial_settings"]
+
+    def adjust(subscription: Document) -> dict[str, Any]:
+        changes = _ending(sandbox, subscription, params)
+        if params.get("discounts"):
+            changes["discounts"] = discounts.from_params(
+                sandbox,
+                params["discounts"],
+                "discounts",
+                customer=customer,
+                currency=subscription["currency"],
+                subtotal=life.total_of(lines),
+                subscription=subscription["id"],
+            )
+        return changes
+
     return life.start_by_api(
         sandbox,
         customer,
@@ -64,8 +74,53 @@ def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
         default_payment_method=default["id"] if default else None,
         metadata=merged(params),
         description=params.get("description"),
-        ending=lambda subscription: _ending(sandbox, subscription, params),
+        adjust=adjust,
+        **values,
     )
+
+
+def lines_of(sandbox: Sandbox, items: list[dict[str, Any]] | None) -> list[life.Line]:
+    """The prices of a new subscription's `items`. Raises 400."""
+    if not items:
+        raise missing("items")
+    lines = []
+    for index, item in enumerate(items):
+        if "price" not in item:
+            raise missing(f"items[{index}][price]")
+        item_metadata = merged(item, at=f"items[{index}][metadata]")
+        lines.append(life.checked_line(sandbox, item["price"], item.get("quantity"), item_metadata, f"items[{index}]"))
+    life.check_lines(lines)
+    return lines
+
+
+def beginning(sandbox: Sandbox, lines: list[life.Line], params: dict[str, Any]) -> dict[str, Any]:
+    """When the first period ends: trial_end, trial_period_days, billing_cycle_anchor. Raises 400."""
+    now = sandbox.clock.now()
+    values: dict[str, Any] = {}
+    if params.get("trial_period_days") is not None and "trial_end" in params:
+        raise exclusive("trial_period_days", "trial_end")
+    if params.get("trial_period_days"):
+        if not 0 < params["trial_period_days"] <= 730:
+            raise invalid("The maximum number of trial period days is 730 (2 years).", "trial_period_days")
+        values["trial_end"] = now + params["trial_period_days"] * _DAY
+    elif isinstance(params.get("trial_end"), int):
+        if params["trial_end"] <= now:
+            raise invalid("trial_end must be a timestamp in the future, or `now`.", "trial_end")
+        values["trial_end"] = params["trial_end"]
+    anchor = params.get("billing_cycle_anchor")
+    if anchor is not None and values:
+        raise exclusive("billing_cycle_anchor", "trial_end")
+    if isinstance(anchor, int):
+        latest = life.boundary(now, lines[0].price["recurring"], 1)
+        if not now < anchor <= latest:
+            raise invalid(
+                f"billing_cycle_anchor must be in the future and not later than {latest}, the next natural "
+                "billing date.",
+                "billing_cycle_anchor",
+            )
+        values["billing_cycle_anchor"] = anchor
+        values["_first_period_free"] = params.get("proration_behavior") == "none"
+    return values
 
 
 @operation("get", _PATH)
@@ -76,9 +131,8 @@ def retrieve(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Doc
 @operation(
     "post",
     _PATH,
-    "cancel_at cancel_at_period_end cancellation_details default_payment_method description metadata "
-    "off_session proration_behavior payment_behavior collection_method=charge_automatically "
-    "automatic_tax.enabled=false payment_settings.save_default_payment_method=off",
+    _COMMON + "items.id items.price items.quantity items.metadata items.deleted proration_date "
+    "billing_cycle_anchor cancellation_details pause_collection",
 )
 def update(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Document:
     document = sandbox.get("subscription", subscription, in_path=True)
@@ -97,62 +151,137 @@ def update(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Docum
                 code="invalid_canceled_subscription_fields",
             )
         return sandbox.change(document, "customer.subscription.updated", changes)
+    life.check_not_scheduled(document, params)
+    behavior = params.get("payment_behavior", "allow_incomplete")
+    is_change = any(params.get(key) for key in _CHANGES) and params.get("billing_cycle_anchor") != "unchanged"
+    is_change = is_change or bool(params.get("items"))
+    if behavior == "pending_if_incomplete":
+        _check_pending(params)
+    if is_change and document["status"] == "incomplete":
+        raise invalid(
+            "This subscription cannot be changed while its first payment is incomplete.",
+            code="status_transition_invalid",
+        )
+    changes |= _plain_changes(sandbox, document, params)
+    ending = _ending(sandbox, {**document, **changes}, params)
+    if is_change:
+        made = subscription_changes.plan(sandbox, document, params)
+        changes |= ending
+    else:
+        made = _planned_end(sandbox, document, ending, params)
+        changes |= ending
+    return subscription_changes.commit(sandbox, document, made, payment_behavior=behavior, changes=changes)
+
+
+def _check_pending(params: dict[str, Any]) -> None:
+    """https://docs.stripe.com/billing/subscriptions/pending-updates-reference: what can wait for a payment."""
+    allowed = {"items", "billing_cycle_anchor", "trial_end", "proration_behavior", "proration_date"}
+    allowed |= {"payment_behavior", "off_session", "expand"}
+    for name in params:
+        if name not in allowed:
+            raise invalid(
+                f"When `payment_behavior` is set to `pending_if_incomplete`, you cannot update `{name}`.",
+                name,
+            )
+
+
+def _plain_changes(sandbox: Sandbox, document: Document, params: dict[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    customer = sandbox.get("customer", document["customer"])
     if "description" in params:
         changes["description"] = params["description"] or None
     if "default_payment_method" in params:
         method_id = params["default_payment_method"] or None
         if method_id:
-            customer = sandbox.get("customer", document["customer"])
-            method_id = payment_methods.attached_to(sandbox, method_id, customer, "default_payment_method")[
-                "id"
-            ]
+            method = payment_methods.attached_to(sandbox, method_id, customer, "default_payment_method")
+            method_id = method["id"]
         changes["default_payment_method"] = method_id
-    changes |= _ending(sandbox, {**document, **changes}, params)
-    return sandbox.change(document, "customer.subscription.updated", changes)
+    if "trial_settings" in params:
+        changes["trial_settings"] = params["trial_settings"]
+    save = params.get("payment_settings", {}).get("save_default_payment_method")
+    if save:
+        changes["payment_settings"] = {**document["payment_settings"], "save_default_payment_method": save}
+    if "discounts" in params:
+        changes["discounts"] = discounts.from_params(
+            sandbox,
+            params["discounts"],
+            "discounts",
+            customer=customer,
+            currency=document["currency"],
+            existing=document["discounts"],
+            subscription=document["id"],
+        )
+    if "pause_collection" in params:
+        paused = params["pause_collection"] or None
+        if paused:
+            paused = {"behavior": paused["behavior"], "resumes_at": paused.get("resumes_at")}
+            if paused["resumes_at"]:
+                kind = "subscription.collection_resumes"
+                sandbox.due_work.add(paused["resumes_at"], kind, document["id"])
+        changes["pause_collection"] = paused
+    return changes
 
 
 def _ending(sandbox: Sandbox, document: Document, params: dict[str, Any]) -> dict[str, Any]:
     """The changes that cancel_at and cancel_at_period_end ask for."""
-    if params.get("cancel_at") not in (None, "") and params.get("cancel_at_period_end"):
-        raise exclusive("cancel_at", "cancel_at_period_end")
-    if params.get("cancel_at_period_end"):
-        if document["cancel_at_period_end"]:
+    cancel_at = life.wished_end(sandbox, document, params)
+    if cancel_at is not None:
+        at_period_end = bool(params.get("cancel_at_period_end"))
+        if at_period_end and document["cancel_at_period_end"]:
             return {}
-        return life.schedule_end(
-            sandbox, document, life.period_end(sandbox, document, min), at_period_end=True
-        )
-    if params.get("cancel_at") not in (None, ""):
-        cancel_at = params["cancel_at"]
-        if cancel_at == "max_billed_until":
-            raise not_emulated("cancel_at=max_billed_until", "cancel_at")
-        if isinstance(cancel_at, str):
-            pick = min if cancel_at == "min_period_end" else max
-            cancel_at = life.period_end(sandbox, document, pick)
-        elif cancel_at <= sandbox.clock.now():
-            raise invalid("cancel_at must be a timestamp in the future.", "cancel_at")
-        elif cancel_at != life.period_end(sandbox, document) and params.get("proration_behavior") != "none":
-            # Ending inside a period credits the rest of it, unless proration is switched off.
-            raise not_emulated(
-                "cancel_at inside a period with proration (pass proration_behavior=none)", "cancel_at"
-            )
-        return life.schedule_end(sandbox, document, cancel_at, at_period_end=False)
+        return life.schedule_end(sandbox, document, cancel_at, at_period_end=at_period_end)
     undone = params.get("cancel_at_period_end") is False and document["cancel_at_period_end"]
     if undone or (params.get("cancel_at") == "" and document["cancel_at"] is not None):
         return life.keep(document)
     return {}
 
 
-@operation(
-    "delete",
-    _PATH,
-    "cancellation_details invoice_now=false prorate=false",
-)
+def _planned_end(
+    sandbox: Sandbox, document: Document, ending: dict[str, Any], params: dict[str, Any]
+) -> subscription_changes.Plan:
+    """What the change of its end does to the period that is already paid: nothing at the period's end."""
+    if "cancel_at" in ending:
+        return subscription_changes.plan_end(sandbox, document, ending["cancel_at"], params)
+    return subscription_changes.Plan(life.items_of(sandbox, document))
+
+
+@operation("delete", _PATH, "cancellation_details invoice_now prorate")
 def cancel(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Document:
     document = sandbox.get("subscription", subscription, in_path=True)
     if document["status"] in life.ENDED:
         raise no_such("subscription", subscription, in_path=True)
     details = {key: value or None for key, value in params.get("cancellation_details", {}).items()}
-    return life.cancel(sandbox, document, details)
+    return subscription_changes.cancel(
+        sandbox,
+        document,
+        details,
+        prorate=params.get("prorate", False),
+        invoice_now=params.get("invoice_now", False),
+    )
+
+
+@operation(
+    "post",
+    "/v1/subscriptions/{subscription}/resume",
+    "billing_cycle_anchor=now proration_behavior",
+)
+def resume(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Document:
+    document = sandbox.get("subscription", subscription, "subscription", in_path=True)
+    return subscription_changes.resume(sandbox, document)
+
+
+@operation("delete", _PATH + "/discount")
+def delete_discount(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> dict[str, Any]:
+    """Takes the discounts from the subscription; answers with the last of them, deleted."""
+    document = sandbox.get("subscription", subscription, in_path=True)
+    found = [sandbox.get("discount", one) for one in document["discounts"]]
+    if not found:
+        raise invalid("No active discount for subscription: " + document["id"], code="resource_missing", status=404)
+    before = sandbox.render(document)
+    for discount in found:
+        discounts.delete(sandbox, discount)
+    sandbox.announce(document, "customer.subscription.updated", before)
+    return {**sandbox.render(found[-1]), "deleted": True}
 
 
 @operation("get", "/v1/subscriptions", PAGING + " collection_method created customer price status")

@@ -73,9 +73,7 @@ def _check_url(url: str) -> None:
     except ValueError:
         ok = False
     if not ok or any(ord(c) < 33 or ord(c) > 126 for c in url):
-        raise invalid(
-            "Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid"
-        )
+        raise invalid("Invalid URL: An explicit scheme (such as https) must be provided.", "url", "url_invalid")
 
 
 @operation("get", "/v1/webhook_endpoints/{webhook_endpoint}")

@@ -57,18 +57,13 @@ def test_at_a_moment_as_the_portal_does(stripe, client, subscription):
     end = subscription["items"].data[0].current_period_end
     changed = client.v1.subscriptions.update(subscription.id, {"cancel_at": "min_period_end"})
     assert (changed.cancel_at, changed.cancel_at_period_end) == (end, False)
-    sooner = client.v1.subscriptions.update(
-        subscription.id, {"cancel_at": end - 86400, "proration_behavior": "none"}
-    )
+    sooner = client.v1.subscriptions.update(subscription.id, {"cancel_at": end - 86400, "proration_behavior": "none"})
     assert sooner.cancel_at == end - 86400
     with stripe.sandbox.clock.at(end - 86400):
         assert client.v1.subscriptions.retrieve(subscription.id).ended_at == end - 86400
 
 
-def test_a_moment_that_would_credit_the_rest_is_not_emulated(client, subscription):
-    end = subscription["items"].data[0].current_period_end
-    with pytest.raises(stripe_sdk.InvalidRequestError, match="not emulated"):
-        client.v1.subscriptions.update(subscription.id, {"cancel_at": end - 86400})
+def test_a_moment_of_the_past_is_refused(client, subscription):
     with pytest.raises(stripe_sdk.InvalidRequestError, match="in the future"):
         client.v1.subscriptions.update(subscription.id, {"cancel_at": 1})
 
@@ -100,11 +95,12 @@ def test_a_canceled_one_takes_only_notes(client, subscription):
         client.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
 
 
-@pytest.mark.parametrize("params", [{"prorate": True}, {"invoice_now": True}])
-def test_a_final_invoice_is_not_emulated(client, subscription, params):
-    with pytest.raises(stripe_sdk.InvalidRequestError, match="not emulated"):
-        client.v1.subscriptions.cancel(subscription.id, params)
-    assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+def test_at_once_with_the_rest_credited(stripe, client, subscription):
+    client.v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
+    assert client.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+    credit = stripe.objects("invoice")[-1]
+    assert credit["total"] < 0
+    assert client.v1.customers.retrieve(subscription.customer).balance == credit["total"]
 
 
 def test_an_incomplete_one_takes_its_invoice_along(stripe, client, ada, pro):

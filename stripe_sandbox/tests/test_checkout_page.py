@@ -135,9 +135,7 @@ def test_the_challenge_page_without_a_challenge_leads_to_the_form(http, page):
 
 
 def test_a_free_plan_has_no_card_form(stripe, http, checkout, free):
-    session = checkout(
-        line_items=[{"price": free.id, "quantity": 1}], payment_method_collection="if_required"
-    )
+    session = checkout(line_items=[{"price": free.id, "quantity": 1}], payment_method_collection="if_required")
     text = http.get(f"/c/pay/{session.id}").text
     assert "Start plan" in text
     assert 'id="number"' not in text
@@ -177,9 +175,7 @@ def test_an_unknown_session_is_a_404_page(http, method, path):
     assert "text/html" in answer.headers["Content-Type"]
 
 
-@pytest.mark.parametrize(
-    "body", [b"number=%ff", b"\xff\xfe", b"number=%00", b"x" * 30_000, b"&".join([b"a=b"] * 100)]
-)
+@pytest.mark.parametrize("body", [b"number=%ff", b"\xff\xfe", b"number=%00", b"x" * 30_000, b"&".join([b"a=b"] * 100)])
 def test_a_form_that_cannot_be_read(stripe, http, page, body):
     answer = http.post(page, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert answer.status_code == 400

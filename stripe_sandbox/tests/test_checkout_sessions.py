@@ -42,9 +42,12 @@ def test_what_djstripe_asks_of_a_session(client, checkout):
         ({"customer_email": "a@example.com"}, "customer"),
         ({"expires_at": 1}, "expires_at"),
         ({"ui_mode": "hosted"}, "ui_mode"),  # dahlia renamed it
-        ({"mode": "payment"}, "mode"),
-        ({"allow_promotion_codes": True}, "allow_promotion_codes"),
-        ({"subscription_data": {"trial_period_days": 7}}, "subscription_data[trial_period_days]"),
+        ({"mode": "payment"}, "line_items[0][price]"),  # the price is a recurring one
+        ({"mode": "setup"}, "line_items"),
+        ({"allow_promotion_codes": True, "discounts": [{"coupon": "x"}]}, "allow_promotion_codes"),
+        ({"subscription_data": {"trial_period_days": 0}}, "subscription_data[trial_period_days]"),
+        ({"subscription_data": {"trial_end": 1}}, "subscription_data[trial_end]"),
+        ({"payment_intent_data": {"description": "x"}}, "payment_intent_data"),
         ({"discounts": [{"coupon": "x"}]}, "discounts[0][coupon]"),
     ],
 )

@@ -68,9 +68,7 @@ def test_a_form_is_415_and_a_huge_body_413(http):
     assert http.post("/_sandbox/webhooks", json={"x": "y" * 20_000}).status_code == 413
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:12111", "127.0.0.1.evil.example", "localhost.x", ""]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:12111", "127.0.0.1.evil.example", "localhost.x", ""])
 def test_another_host_name_is_refused(http, host):
     assert http.get("/_sandbox/health", headers={"Host": host}).status_code == 403
 

@@ -82,9 +82,7 @@ def test_the_default_payment_method_must_be_attached(client, ada, card_of_ada):
 
 
 def test_a_customer_can_be_born_with_a_card(stripe, client):
-    customer = client.v1.customers.create(
-        {"payment_method": "pm_card_visa", "email": "x@example.com", "name": "X"}
-    )
+    customer = client.v1.customers.create({"payment_method": "pm_card_visa", "email": "x@example.com", "name": "X"})
     [card] = client.v1.customers.payment_methods.list(customer.id).data
     assert card.card.brand == "visa"
     assert [event["type"] for event in stripe.events()] == ["customer.created", "payment_method.attached"]

@@ -42,7 +42,8 @@ for body, headers in json.load(sys.stdin):
         bad.append([json.loads(body)["type"], trigger.exception])
 call_command("djstripe_sync_models", "Customer", "Product", "Price", "PaymentMethod", "Subscription",
              "Invoice", "Charge", "PaymentIntent", "Session", "SubscriptionItem", "Account",
-             "WebhookEndpoint", verbosity=0)
+             "WebhookEndpoint", "Event", "Refund", "SetupIntent", "BalanceTransaction", "Coupon", "Dispute",
+             verbosity=0)
 print("RESULT", json.dumps({
     "bad": bad,
     "subscriptions": [s.stripe_data["status"] for s in models.Subscription.objects.all()],
@@ -51,6 +52,9 @@ print("RESULT", json.dumps({
     "customers": models.Customer.objects.count(),
     "cards": models.PaymentMethod.objects.count(),
     "sessions": [s.stripe_data["status"] for s in models.Session.objects.all()],
+    "refunds": [r.stripe_data["status"] for r in models.Refund.objects.all()],
+    "coupons": models.Coupon.objects.count(),
+    "balance": models.BalanceTransaction.objects.count() > 0,
     "events": models.Event.objects.count(),
 }))
 """
@@ -64,6 +68,24 @@ def test_djstripe_takes_every_event_and_syncs_every_model(stripe, client, checko
     subscription = stripe.pay(session.id)["subscription"]
     client.v1.subscriptions.update(subscription, {"cancel_at_period_end": True})
     client.v1.products.update(stripe.objects("product")[0]["id"], {"description": "x"})
+    client.v1.coupons.create({"percent_off": 10, "duration": "once"})
+    [charge] = [c for c in stripe.objects("charge") if c["status"] == "succeeded"]
+    client.v1.refunds.create({"charge": charge["id"], "amount": 100})
+    meter = client.v1.billing.meters.create(
+        {"display_name": "Tokens", "event_name": "tokens", "default_aggregation": {"formula": "sum"}}
+    )
+    metered = {"interval": "month", "usage_type": "metered", "meter": meter.id}
+    tiers = [{"up_to": 10, "unit_amount": 5}, {"up_to": "inf", "unit_amount_decimal": "0.5"}]
+    client.v1.prices.create(
+        {
+            "product": stripe.objects("product")[0]["id"],
+            "currency": "usd",
+            "recurring": metered,
+            "billing_scheme": "tiered",
+            "tiers_mode": "graduated",
+            "tiers": tiers,
+        }
+    )
     events = [(delivery.body.decode(), delivery.headers) for delivery in stripe.take_deliveries()]
     for _, headers in events:
         headers.pop("Content-Type")
@@ -96,6 +118,9 @@ def test_djstripe_takes_every_event_and_syncs_every_model(stripe, client, checko
         "customers": 1,
         "cards": 2,  # the declined one too: its charge names it
         "sessions": ["complete"],
+        "refunds": ["succeeded"],
+        "coupons": 1,
+        "balance": True,
         "events": len(events),
     }
     assert "Traceback" not in done.stderr

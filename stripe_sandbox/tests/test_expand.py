@@ -6,9 +6,7 @@ import pytest
 
 
 def test_an_id_becomes_the_object(client, ada, subscription):
-    shown = client.v1.subscriptions.retrieve(
-        subscription.id, {"expand": ["customer", "latest_invoice.customer"]}
-    )
+    shown = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["customer", "latest_invoice.customer"]})
     assert shown.customer.email == "ada@example.com"
     assert shown.latest_invoice.customer.id == ada.id
 
@@ -36,9 +34,7 @@ def test_four_levels_and_no_more(http, subscription):
     assert "more than 4 levels" in five.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "path", ["status", "nothing", "metadata.x", "items.data.price.nothing", "customer.email"]
-)
+@pytest.mark.parametrize("path", ["status", "nothing", "metadata.x", "items.data.price.nothing", "customer.email"])
 def test_what_cannot_be_expanded_is_refused(http, subscription, path):
     answer = http.get(f"/v1/subscriptions/{subscription.id}", params={"expand[0]": path})
     assert answer.status_code == 400
@@ -46,16 +42,12 @@ def test_what_cannot_be_expanded_is_refused(http, subscription, path):
 
 
 def test_nothing_there_stays_null(client, ada, subscription):
-    shown = client.v1.subscriptions.retrieve(
-        subscription.id, {"expand": ["schedule", "pending_setup_intent.customer"]}
-    )
+    shown = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["schedule", "pending_setup_intent.customer"]})
     assert shown.schedule is None
 
 
 def test_what_is_there_already_may_be_asked_for(client, subscription):
-    shown = client.v1.subscriptions.retrieve(
-        subscription.id, {"expand": ["items.data.price.product", "discounts"]}
-    )
+    shown = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["items.data.price.product", "discounts"]})
     assert shown["items"].data[0].price.product.name == "Pro"
 
 

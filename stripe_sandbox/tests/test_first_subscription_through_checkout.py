@@ -79,9 +79,7 @@ def test_the_period_stands_on_the_item_and_is_one_month(stripe, subscription):
     start, end = (datetime.fromtimestamp(item[f"current_period_{edge}"], UTC) for edge in ("start", "end"))
     month = start.month % 12 + 1
     year = start.year + (start.month == 12)
-    assert end == start.replace(
-        year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1])
-    )
+    assert end == start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
     assert not hasattr(subscription, "current_period_end")
 
 

@@ -8,9 +8,7 @@ from stripe_sandbox.testing import CardDeclined
 
 
 def test_if_required_asks_for_no_card(stripe, client, checkout, free):
-    session = checkout(
-        line_items=[{"price": free.id, "quantity": 1}], payment_method_collection="if_required"
-    )
+    session = checkout(line_items=[{"price": free.id, "quantity": 1}], payment_method_collection="if_required")
     stripe.take_deliveries()
     paid = stripe.pay(session.id, card="4000000000000002")  # the card does not matter: none is used
     assert paid["payment_status"] == "no_payment_required"

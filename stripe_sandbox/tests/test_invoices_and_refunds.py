@@ -41,9 +41,7 @@ def test_another_card_pays_it_and_activates_the_subscription(stripe, client, ada
 
 def test_an_invoice_of_nothing_shows_no_payment(client, ada, free):
     subscription = client.v1.subscriptions.create({"customer": ada.id, "items": [{"price": free.id}]})
-    invoice = client.v1.invoices.retrieve(
-        subscription.latest_invoice, {"expand": ["payments", "confirmation_secret"]}
-    )
+    invoice = client.v1.invoices.retrieve(subscription.latest_invoice, {"expand": ["payments", "confirmation_secret"]})
     assert invoice.payments.data == []
     assert invoice.confirmation_secret is None
 

@@ -19,9 +19,7 @@ def test_a_card_by_its_number(client):
     assert "4242424242424242" not in str(method)
 
 
-@pytest.mark.parametrize(
-    ("number", "brand"), [("5555555555554444", "mastercard"), ("378282246310005", "amex")]
-)
+@pytest.mark.parametrize(("number", "brand"), [("5555555555554444", "mastercard"), ("378282246310005", "amex")])
 def test_the_brand_follows_the_number(client, number, brand):
     assert make(client, number=number).card.brand == brand
 
@@ -58,9 +56,7 @@ def test_impossible_details_are_a_card_error(stripe, client, change, code):
 def test_attach_tells_and_lists(stripe, client, ada):
     method = client.v1.payment_methods.attach(make(client).id, {"customer": ada.id})
     assert method.customer == ada.id
-    assert [m.id for m in client.v1.payment_methods.list({"customer": ada.id, "type": "card"}).data] == [
-        method.id
-    ]
+    assert [m.id for m in client.v1.payment_methods.list({"customer": ada.id, "type": "card"}).data] == [method.id]
     assert client.v1.customers.payment_methods.retrieve(ada.id, method.id).id == method.id
     assert [event["type"] for event in stripe.events()][-1] == "payment_method.attached"
 

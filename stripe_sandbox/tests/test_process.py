@@ -51,9 +51,7 @@ def test_a_restart_keeps_everything_and_sends_what_was_not_sent(tmp_path):
         process,
         url,
     ):
-        created = httpx.post(
-            f"{url}/v1/customers", data={"name": "Ada"}, headers=KEY | {"Idempotency-Key": "k"}
-        )
+        created = httpx.post(f"{url}/v1/customers", data={"name": "Ada"}, headers=KEY | {"Idempotency-Key": "k"})
         customer = created.json()["id"]
         httpx.post(f"{url}/_sandbox/webhooks", json={"paused": True})
         httpx.post(f"{url}/v1/products", data={"name": "Pro"}, headers=KEY)
@@ -65,9 +63,7 @@ def test_a_restart_keeps_everything_and_sends_what_was_not_sent(tmp_path):
         with running("--database", database, STRIPE_SANDBOX_WEBHOOK_URL=target) as (_, url):
             kept = httpx.get(f"{url}/v1/customers/{customer}", headers=KEY).json()
             assert kept["name"] == "Ada"
-            again = httpx.post(
-                f"{url}/v1/customers", data={"name": "Ada"}, headers=KEY | {"Idempotency-Key": "k"}
-            )
+            again = httpx.post(f"{url}/v1/customers", data={"name": "Ada"}, headers=KEY | {"Idempotency-Key": "k"})
             assert again.headers["Idempotent-Replayed"] == "true"
             deliveries = httpx.get(f"{url}/_sandbox/deliveries").json()
             assert deliveries["paused"] is True

@@ -74,9 +74,7 @@ def test_a_recurring_price(stripe, client, pro, interval, count):
 @pytest.mark.parametrize(("interval", "count"), [("month", 37), ("year", 4), ("month", 0)])
 def test_an_interval_over_three_years_is_refused(client, pro, interval, count):
     with pytest.raises(stripe_sdk.InvalidRequestError):
-        client.v1.prices.create(
-            price_params(pro.product, recurring={"interval": interval, "interval_count": count})
-        )
+        client.v1.prices.create(price_params(pro.product, recurring={"interval": interval, "interval_count": count}))
 
 
 def test_a_lookup_key_finds_its_price_and_belongs_to_one(client, pro):

@@ -83,9 +83,7 @@ def test_error_if_incomplete_is_402_and_leaves_nothing(stripe, client, ada, subs
 def test_default_incomplete_waits_for_the_first_payment(stripe, client, subscribe, card_of_ada):
     method = card_of_ada("pm_card_visa")
     stripe.take_deliveries()
-    subscription = subscribe(
-        payment_behavior="default_incomplete", expand=["latest_invoice.confirmation_secret"]
-    )
+    subscription = subscribe(payment_behavior="default_incomplete", expand=["latest_invoice.confirmation_secret"])
     assert subscription.status == "incomplete"
     assert subscription.latest_invoice.confirmation_secret.client_secret.startswith("pi_")
     assert not stripe.objects("charge")
@@ -171,9 +169,3 @@ def test_quantities_multiply(client, subscribe, pro, card_of_ada):
     card_of_ada("pm_card_visa")
     subscription = subscribe(items=[{"price": pro.id, "quantity": 3}])
     assert client.v1.invoices.retrieve(subscription.latest_invoice).total == 8700
-
-
-def test_a_change_of_items_says_that_it_is_not_emulated(client, subscription, free):
-    item = subscription["items"].data[0]
-    with pytest.raises(stripe_sdk.InvalidRequestError, match="not emulated"):
-        client.v1.subscriptions.update(subscription.id, {"items": [{"id": item.id, "price": free.id}]})

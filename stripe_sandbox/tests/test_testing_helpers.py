@@ -53,9 +53,7 @@ def test_the_recorder_finds_what_breaks_the_contract():
     recorder.exchange(Exchange("GET", "/v1/customers/cus_1", [], 200, {"id": "cus_1", "object": "customer"}))
     assert any("is a required property" in problem for problem in recorder.problems)
     recorder = Recorder()
-    recorder.exchange(
-        Exchange("POST", "/v1/customers", [("nonsense", "1")], 200, {"object": "list", "data": []})
-    )
+    recorder.exchange(Exchange("POST", "/v1/customers", [("nonsense", "1")], 200, {"object": "list", "data": []}))
     assert "accepted in spite of" in recorder.problems[0]
     recorder = Recorder()
     recorder.exchange(Exchange("GET", "/v1/x", [], 404, {"error": {"type": "made_up"}}))
