@@ -1,6 +1,7 @@
-"""python -m stripe_sandbox.benchmark: medians of simple calls against a fresh process with a database file.
+"""python -m stripe_sandbox.benchmark: a fresh process with a database file, measured at its client.
 
-Measured at the client over one keep-alive connection with http.client, so that no SDK's own time is counted.
+The medians of simple calls, over one keep-alive connection with http.client, so that no SDK's own time is
+counted; and how long a year of many subscriptions takes (1,000, or as many as the argument says; 0: none).
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class Caller:
         assert response.status == 200, body
         return body
 
-    def control(self, path: str) -> dict[str, Any]:
+    def control(self, path: str, **body: Any) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", path, b"{}", headers)
+        self._connection.request("POST", path, json.dumps(body).encode(), headers)
         response = self._connection.getresponse()
         body = json.loads(response.read())
         assert response.status == 200, body
@@ -48,6 +49,7 @@ class Caller:
 
 
 def main() -> None:
+    subscriptions = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -60,7 +62,10 @@ def main() -> None:
         assert found
         print(f"{'start-up':34} {(time.perf_counter() - started) * 1000:8.1f} ms")
         try:
-            measure(Caller(found[1]))
+            call = Caller(found[1])
+            measure(call)
+            if subscriptions:
+                measure_year(call, subscriptions)
         finally:
             process.terminate()
             process.wait()
@@ -118,6 +123,25 @@ def measure(call: Caller) -> None:
             taken.append((time.perf_counter() - started) * 1000)
         taken.sort()
         print(f"{name:34} {statistics.median(taken):8.2f} ms   p95 {taken[int(len(taken) * 0.95)]:8.2f} ms")
+
+
+def measure_year(call: Caller, number: int) -> None:
+    """Print how long it takes to make monthly subscriptions and to live a year with them."""
+    product = call("POST", "/v1/products", name="Pro")["id"]
+    month = {"product": product, "currency": "usd", "unit_amount": 2900, "recurring[interval]": "month"}
+    price = call("POST", "/v1/prices", **month)["id"]
+    started = time.perf_counter()
+    for index in range(number):
+        customer = call("POST", "/v1/customers", email=f"c{index}@example.com")["id"]
+        card = {"card": "4242424242424242" if index % 20 else "4000000000000341"}  # every 20th fails
+        call.control(f"/_sandbox/customers/{customer}/card", **card)
+        item = {"items[0][price]": price, "payment_behavior": "allow_incomplete"}
+        call("POST", "/v1/subscriptions", customer=customer, **item)
+    made = time.perf_counter()
+    done = call.control("/_sandbox/clock", advance_months=12)["work_done"]
+    took = time.perf_counter() - made
+    print(f"{f'{number} subscriptions made':34} {made - started:8.1f} s")
+    print(f"{'their year':34} {took:8.1f} s    {done} pieces of work")
 
 
 if __name__ == "__main__":
