@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import control, control_page, hosted_pages, idempotency
+from . import checkout_page, control, control_page, hosted_pages, idempotency, invoice_page
 from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle, note_unemulated
 from .errors import StripeError, unrecognized_url
 from .sandbox import Sandbox
@@ -115,7 +115,9 @@ def create_app(sandbox: Sandbox) -> Starlette:
     routes: list[Any] = [
         Route("/v1/{path:path}", api),
         Route("/v2/{path:path}", api),
-        *hosted_pages.routes(sandbox),
+        hosted_pages.stylesheet_route(),
+        *checkout_page.routes(sandbox),
+        *invoice_page.routes(sandbox),
         *control.routes(sandbox),
         *control_page.routes(sandbox),
     ]
