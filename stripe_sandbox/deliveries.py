@@ -128,6 +128,14 @@ class Deliveries:
         )
         return row.fetchone()[0]
 
+    def refused(self, event_id: str) -> bool:
+        """Whether an endpoint was told of the event and has not answered 2xx so far."""
+        row = self._sandbox.store.execute(
+            "SELECT 1 FROM deliveries WHERE event = ? AND state IN ('pending', 'failed') AND attempts > 0 LIMIT 1",
+            (event_id,),
+        )
+        return row.fetchone() is not None
+
     # -------------------------------------------------------------- the control
     @property
     def paused(self) -> bool:

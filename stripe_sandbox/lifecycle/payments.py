@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 # Stripe's standard price in the USA: 2.9 % and 30 cents.
 _FEE_PER_MILLE, _FEE_FIXED = 29, 30
 
+# https://docs.stripe.com/error-codes#invoice-payment-intent-requires-action: POST /v1/invoices/{id}/pay
+INVOICE_NEEDS_ACTION = Decline(
+    "invoice_payment_intent_requires_action",
+    None,
+    "This payment requires additional user action before it can be completed successfully. Payment can be completed "
+    "using the PaymentIntent associated with the invoice.",
+)
+
 AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
     None,
@@ -126,9 +134,12 @@ class Attempt:
     def requires_action(self) -> bool:
         return self.intent["status"] == "requires_action"
 
-    def error(self, sandbox: Sandbox) -> StripeError:
-        """The 402 for an attempt that did not pay. What was written stays: a decline is on record."""
-        decline = self.decline or AUTHENTICATION_REQUIRED
+    def error(self, sandbox: Sandbox, waiting: Decline = AUTHENTICATION_REQUIRED) -> StripeError:
+        """The 402 for an attempt that did not pay. What was written stays: a decline is on record.
+
+        `waiting` are the words for one that waits for the customer's bank.
+        """
+        decline = self.decline or waiting
         return card_error(
             decline.message,
             decline.code,

@@ -18,7 +18,7 @@ from ..due_work import due
 from ..errors import exclusive, invalid, no_such
 from ..metadata import merged
 from ..store import Document
-from . import collection, invoicing, payments, subscriptions, usage_billing
+from . import collection, discounts, invoicing, payments, subscriptions, usage_billing
 from .invoicing import Bill, DraftLine, licensed_amount
 from .subscriptions import Line
 
@@ -60,6 +60,11 @@ class Plan:
         )
 
 
+def is_change(wish: dict[str, Any]) -> bool:
+    """Whether a request changes what is subscribed to, or its time: `plan` is asked then."""
+    return bool(wish.get("items") or wish.get("trial_end")) or wish.get("billing_cycle_anchor") == "now"
+
+
 def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan:
     """Work out what a request's items, billing_cycle_anchor, trial_end and proration parameters bring about.
 
@@ -82,11 +87,12 @@ def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan
         raise exclusive("billing_cycle_anchor", "trial_end")
     made = Plan(items, removed)
     made.invoice_now = behavior == "always_invoice"
+    net = whole_amounts(sandbox, subscription, items)
 
     if begins_trial:
         if not in_trial and behavior != "none":
             for item in [*old]:
-                made.prorations += _credits(sandbox, subscription, _same(items, item), at, now)
+                made.prorations += _credits(sandbox, subscription, _same([*items, *removed], item), at)
         for item in items:
             item["current_period_end"] = trial_end
             if not in_trial:
@@ -99,6 +105,7 @@ def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan
         }
         if made.changes["status"] is None:
             raise invalid("A trial can only be added to an active subscription.", "trial_end")
+        made.changes |= _moved_end(subscription, items)
         made.invoice_now = made.invoice_now and bool(made.prorations)
         return made
 
@@ -110,7 +117,7 @@ def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan
     if _begins_anew(sandbox, old, items, wish) or ends_trial:
         if behavior != "none" and not in_trial:
             for item in old:
-                made.prorations += _credits(sandbox, subscription, _same([*items, *removed], item), at, now)
+                made.prorations += _credits(sandbox, subscription, _same([*items, *removed], item), at)
         made.period = subscriptions.usage_lines(sandbox, subscription, old, start, now)
         for item in items:
             recurring = sandbox.get("price", item["price"])["recurring"]
@@ -119,6 +126,7 @@ def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan
         made.changes = {"billing_cycle_anchor": now}
         if in_trial:
             made.changes |= {"trial_end": now, "status": "active"}
+        made.changes |= _moved_end(subscription, items)
         after = {**subscription, **made.changes}
         made.period += subscriptions.period_lines(sandbox, after, items)
         made.invoice_now = True
@@ -129,15 +137,19 @@ def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan
             gone = item in removed
             before = next((one for one in old if one["id"] == item["id"]), None)
             if before is not None:
-                made.prorations += _credits(sandbox, subscription, item, at, now)
-            if not gone:
-                made.prorations += _debit(sandbox, subscription, item, at, start, end)
-    else:
-        for item in removed:
-            item["_debits"] = []
+                made.prorations += _credits(sandbox, subscription, item, at)
+            if not gone and at < (until := min(end, subscription["cancel_at"] or end)):
+                made.prorations += _debit(sandbox, subscription, item, at, until, net[item["id"]])
     made.prorations.sort(key=lambda line: line.amount > 0 or not line.credited and line.amount == 0)
     made.invoice_now = made.invoice_now and bool(made.prorations)
     return made
+
+
+def _moved_end(subscription: Document, items: list[Document]) -> dict[str, Any]:
+    """One that ends with its period ends with the new one."""
+    if not subscription["cancel_at_period_end"]:
+        return {}
+    return {"cancel_at": min(item["current_period_end"] for item in items)}
 
 
 def _same(items: list[Document], item: Document) -> Document:
@@ -249,9 +261,36 @@ def _many(quantity: int | None, name: str) -> str:
     return f"{quantity} × {name}" if quantity not in (None, 1) else name
 
 
-def _credits(
-    sandbox: Sandbox, subscription: Document, item: Document, at: int, now: int, until: int | None = None
-) -> list[DraftLine]:
+def whole_amounts(sandbox: Sandbox, subscription: Document, items: list[Document]) -> dict[str, int]:
+    """What each licensed item costs for one whole period, by its id, net of the discounts that hold now.
+
+    https://docs.stripe.com/billing/subscriptions/billing-mode: prorations of `proration_discounts=included`
+    are net of discounts and show none. One that is good `once` waits for a whole period's invoice.
+    """
+    customer = sandbox.get("customer", subscription["customer"])
+    lines: dict[str, dict[str, Any]] = {}
+    for item in items:
+        price = sandbox.get("price", item["price"])
+        if not usage_billing.is_metered(price):
+            lines[item["id"]] = {
+                "amount": licensed_amount(price, item["quantity"]),
+                "discountable": True,
+                "discounts": [],
+                "pricing": {"price_details": {"product": price["product"]}},
+            }
+    held = [
+        discount
+        for discount in discounts.of_invoice(sandbox, customer, subscription)
+        if discount["_terms"]["duration"] != "once"
+    ]
+    discounts.apply(sandbox, lines.values(), held)
+    return {
+        item_id: line["amount"] - sum(taken["amount"] for taken in line["discount_amounts"])
+        for item_id, line in lines.items()
+    }
+
+
+def _credits(sandbox: Sandbox, subscription: Document, item: Document, at: int) -> list[DraftLine]:
     """Give back what was debited for the time after `at`: one line for each debit.
 
     The item's note of its debits is cut accordingly, so that no second is given back twice.
@@ -292,35 +331,39 @@ def _credits(
     return lines
 
 
-def _debit(sandbox: Sandbox, subscription: Document, item: Document, at: int, start: int, end: int) -> list[DraftLine]:
-    """What the item costs for the rest of its period, noted at the item. None for usage."""
+def _debit(
+    sandbox: Sandbox, subscription: Document, item: Document, at: int, until: int, whole: int
+) -> list[DraftLine]:
+    """What the item costs from `at` until then, noted at the item; `whole` is its net amount for a whole period.
+
+    None for usage.
+    """
     price = sandbox.get("price", item["price"])
     if usage_billing.is_metered(price):
         return []
-    quantity = item["quantity"]
-    whole = licensed_amount(price, quantity)
-    amount = prorated(whole, end - at, end - subscriptions.start_of_whole(subscription, price, end))
+    quantity, end = item["quantity"], item["current_period_end"]
+    amount = prorated(whole, until - at, end - subscriptions.start_of_whole(subscription, price, end))
     name = _many(quantity, invoicing.product_name(sandbox, price))
     line = DraftLine(
         amount=amount,
         currency=subscription["currency"],
         description=f"Remaining time on {name} after {_date(at)}",
         start=at,
-        end=end,
+        end=until,
         quantity=quantity,
         price=price,
         subscription=subscription["id"],
         item=item["id"],
         invoice_item=ids.new("invoiceitem"),
         proration=True,
-        discounts=item["discounts"],
+        discountable=False,
         metadata=subscription["metadata"],
     )
     item["_debits"].append(
         {
             "amount": amount,
             "start": at,
-            "end": end,
+            "end": until,
             "invoice_item": line.invoice_item,
             "price": price["id"],
             "quantity": quantity,
@@ -341,16 +384,17 @@ def plan_end(sandbox: Sandbox, subscription: Document, at: int | None, wish: dic
     behavior = wish.get("proration_behavior", "create_prorations")
     if behavior == "none" or subscription["status"] == "trialing":
         return made
+    net = whole_amounts(sandbox, subscription, items)
     for item in items:
-        start, end = item["current_period_start"], item["current_period_end"]
+        end = item["current_period_end"]
         paid_until = max((debit["end"] for debit in item["_debits"]), default=None)
         until = end if at is None else min(at, end)
         if paid_until is None or paid_until == until:
             continue
         if paid_until > until:
-            made.prorations += _credits(sandbox, subscription, item, until, now)
+            made.prorations += _credits(sandbox, subscription, item, until)
         else:
-            made.prorations += _debit(sandbox, subscription, item, max(paid_until, now), start, until)
+            made.prorations += _debit(sandbox, subscription, item, max(paid_until, now), until, net[item["id"]])
     made.invoice_now = behavior == "always_invoice" and bool(made.prorations)
     return made
 
@@ -362,7 +406,7 @@ def plan_cancel(sandbox: Sandbox, subscription: Document, *, prorate: bool, invo
     made = Plan(items, invoice_now=invoice_now)
     if prorate and subscription["status"] != "trialing":
         for item in items:
-            made.prorations += _credits(sandbox, subscription, item, now, now)
+            made.prorations += _credits(sandbox, subscription, item, now)
     if invoice_now:
         start = min(item["current_period_start"] for item in items)
         made.period = subscriptions.usage_lines(sandbox, subscription, items, start, now)
@@ -407,7 +451,7 @@ def commit(
     for the payment.
     """
     before = sandbox.render(subscription)
-    changes = {**made.changes, **(changes or {})}
+    changes = made.changes = {**made.changes, **(changes or {})}
     if subscription["pending_update"] and (made.prorations or made.period):
         _drop_pending_update(sandbox, subscription)
     bill = made.bill(sandbox, subscription)
@@ -498,7 +542,9 @@ def _apply(
 
 # ---------------------------------------------------------------------------- pending updates
 def _keep_waiting(sandbox: Sandbox, subscription: Document, made: Plan, changes: dict[str, Any]) -> None:
-    expires_at = sandbox.clock.now() + PENDING_HOURS * 3600
+    # No later than what the update was worked out for: the present period, the trial.
+    ends = [item["current_period_end"] for item in subscriptions.items_of(sandbox, subscription)]
+    expires_at = min(sandbox.clock.now() + PENDING_HOURS * 3600, *ends)
     sandbox.change(
         subscription,
         changes={
@@ -537,7 +583,7 @@ def apply_pending_update(sandbox: Sandbox, subscription: Document) -> None:
 _NOTHING_PENDING: dict[str, Any] = {"pending_update": None, "_pending_invoice": None, "_pending_plan": None}
 
 
-@due("subscription.pending_update_expires")
+@due("subscription.pending_update_expires", rank=1)
 def _expire_pending_update(sandbox: Sandbox, subscription_id: str) -> None:
     subscription = sandbox.store.get(subscription_id)
     pending = subscription and subscription.get("pending_update")

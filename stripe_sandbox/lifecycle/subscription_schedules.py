@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..billing_cycle import boundary
 from ..due_work import due
-from ..errors import exclusive, invalid, missing
+from ..errors import exclusive, invalid, missing, not_emulated
 from ..metadata import merged
 from ..store import Document
 from . import collection, subscription_changes, subscriptions
@@ -263,32 +263,37 @@ def change(
         raise invalid(f"You cannot update a subscription schedule that is {schedule['status']}.")
     before = sandbox.render(schedule)
     if phases is not None:
-        now = sandbox.clock.now()
-        current = schedule["current_phase"]
-        start = current["start_date"] if current else schedule["phases"][0]["start_date"]
-        if current is None and phases and isinstance(phases[0].get("start_date"), int):
-            start = max(now, phases[0]["start_date"])
-        made = parsed_phases(sandbox, phases, start)
-        if not made:
-            raise missing("phases")
-        if made[0]["end_date"] <= now:
-            raise invalid("The current phase must end in the future.", "phases[0][end_date]")
-        if current:
-            changes["current_phase"] = {"start_date": start, "end_date": made[0]["end_date"]}
-            # Phases of the past stay as they were.
-            made = [phase for phase in schedule["phases"] if phase["end_date"] <= start] + made
-        changes["phases"] = made
+        changes |= rephased(sandbox, schedule, phases)
     sandbox.change(schedule, changes=changes)
     _plan(sandbox, schedule)
     sandbox.announce(schedule, "subscription_schedule.updated", before)
     if phases is not None and schedule["status"] == "active":
         subscription = sandbox.get("subscription", schedule["subscription"])
-        phase = _phase_at(schedule, schedule["current_phase"]["start_date"])
-        _enter(sandbox, subscription, phase, proration_behavior)
+        _enter(sandbox, subscription, current_phase(schedule), proration_behavior)
     return schedule
 
 
-def _phase_at(schedule: Document, start: int) -> dict[str, Any]:
+def rephased(sandbox: Sandbox, schedule: Document, given: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schedule's `phases` and `current_phase` after an update with these phases. Raises 400."""
+    now = sandbox.clock.now()
+    current = schedule["current_phase"]
+    start = current["start_date"] if current else schedule["phases"][0]["start_date"]
+    if current is None and given and isinstance(given[0].get("start_date"), int):
+        start = max(now, given[0]["start_date"])
+    made = parsed_phases(sandbox, given, start)
+    if not made:
+        raise missing("phases")
+    if made[0]["end_date"] <= now:
+        raise invalid("The current phase must end in the future.", "phases[0][end_date]")
+    if current is None:
+        return {"phases": made}
+    # Phases of the past stay as they were.
+    past = [phase for phase in schedule["phases"] if phase["end_date"] <= start]
+    return {"phases": past + made, "current_phase": {"start_date": start, "end_date": made[0]["end_date"]}}
+
+
+def current_phase(schedule: Document) -> dict[str, Any]:
+    start = schedule["current_phase"]["start_date"]
     return next(phase for phase in schedule["phases"] if phase["start_date"] == start)
 
 
@@ -355,18 +360,26 @@ def _wished_items(items: list[Document], phase: dict[str, Any]) -> list[dict[str
 
 def _enter(sandbox: Sandbox, subscription: Document, phase: dict[str, Any], proration_behavior: str) -> None:
     """Let the subscription hold what the phase says."""
-    items = subscriptions.items_of(sandbox, subscription)
     changes = {"metadata": {**subscription["metadata"], **phase["metadata"]}} if phase["metadata"] else {}
+    made = plan_phase(sandbox, subscription, phase, proration_behavior)
+    if made is None:
+        sandbox.change(subscription, "customer.subscription.updated", changes)
+    else:
+        subscription_changes.commit(sandbox, subscription, made, changes=changes)
+
+
+def plan_phase(
+    sandbox: Sandbox, subscription: Document, phase: dict[str, Any], proration_behavior: str
+) -> subscription_changes.Plan | None:
+    """What entering the phase now changes in the subscription; None when it holds that already."""
+    items = subscriptions.items_of(sandbox, subscription)
     wished = _wished_items(items, phase)
     if not wished:
-        sandbox.change(subscription, "customer.subscription.updated", changes)
-    elif min(item["current_period_end"] for item in items) <= sandbox.clock.now():
-        made = _at_boundary(sandbox, subscription, copy.deepcopy(items), wished)
-        subscription_changes.commit(sandbox, subscription, made, changes=changes)
-    else:
-        wish = {"items": wished, "proration_behavior": proration_behavior}
-        made = subscription_changes.plan(sandbox, subscription, wish)
-        subscription_changes.commit(sandbox, subscription, made, changes=changes)
+        return None
+    if min(item["current_period_end"] for item in items) <= sandbox.clock.now():
+        return _at_boundary(sandbox, subscription, copy.deepcopy(items), wished)
+    wish = {"items": wished, "proration_behavior": proration_behavior}
+    return subscription_changes.plan(sandbox, subscription, wish)
 
 
 def _at_boundary(
@@ -386,16 +399,21 @@ def _at_boundary(
 
 
 def at_period_end(
-    sandbox: Sandbox, subscription: Document, items: list[Document]
+    sandbox: Sandbox, schedule: Document, subscription: Document, items: list[Document]
 ) -> tuple[list[Document], dict[str, Any]]:
-    """What a preview of the renewal has to know: the items and changes with which the period ends."""
-    schedule = sandbox.get("subscription_schedule", subscription["schedule"])
+    """What a preview of the renewal has to know: the items and changes with which the period ends.
+
+    `schedule` may be one that is only thought of. Raises 400 when a phase begins earlier than the period ends.
+    """
     end = min(item["current_period_end"] for item in items)
-    if schedule["status"] != "active" or schedule["current_phase"]["end_date"] != end:
+    current = schedule["current_phase"]
+    if current is None or current["end_date"] > end:
         return items, {}
-    following = next((phase for phase in schedule["phases"] if phase["start_date"] == end), None)
+    following = next((phase for phase in schedule["phases"] if phase["start_date"] == current["end_date"]), None)
     if following is None:
-        return items, {"cancel_at": end} if schedule["end_behavior"] == "cancel" else {}
+        return items, {"cancel_at": current["end_date"]} if schedule["end_behavior"] == "cancel" else {}
+    if current["end_date"] < end:
+        raise not_emulated("A preview of a phase that begins within a period", "schedule")
     wished = _wished_items(items, following)
     if not wished:
         return items, {}

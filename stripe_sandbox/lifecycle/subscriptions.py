@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..sandbox import Sandbox, Snapshot
 
 INCOMPLETE_HOURS = 23  # https://docs.stripe.com/billing/subscriptions/overview: then incomplete_expired
+WAITS_FOR_WEBHOOK_HOURS = 72
 ENDED = ("canceled", "incomplete_expired")
 DAY = 86400
 
@@ -257,11 +258,23 @@ def items_of(sandbox: Sandbox, subscription: Document) -> list[Document]:
     return sandbox.store.find("subscription_item", {"subscription": subscription["id"]})
 
 
+_TIMED = (
+    "subscription.cancel_at",
+    "subscription.period_ends",
+    "subscription.upcoming",
+    "subscription.trial_will_end",
+)
+
+
 def plan_time(sandbox: Sandbox, subscription: Document) -> None:
-    """Plan what the present period will bring: its end, and the notices before that."""
-    for kind in ("subscription.period_ends", "subscription.upcoming", "subscription.trial_will_end"):
+    """Plan what the present period will bring: its end, the notices before that, the subscription's own end."""
+    for kind in _TIMED:
         sandbox.due_work.forget(kind, subscription["id"])
-    if subscription["status"] in (*ENDED, "paused"):
+    if subscription["status"] in ENDED:
+        return
+    if subscription["cancel_at"] is not None:
+        sandbox.due_work.add(subscription["cancel_at"], "subscription.cancel_at", subscription["id"])
+    if subscription["status"] == "paused":
         return
     now, end = sandbox.clock.now(), period_end(sandbox, subscription, min)
     sandbox.due_work.add(end, "subscription.period_ends", subscription["id"])
@@ -391,17 +404,19 @@ def renewal_bill(
     lines += prorations or []
     lines += usage_lines(sandbox, subscription, items, start, end)
     lines += period_lines(sandbox, subscription, moved)
-    bill = invoicing.compose(
-        sandbox,
-        customer,
-        lines,
-        billing_reason="upcoming" if preview else "subscription_cycle",
-        currency=subscription["currency"],
-        subscription=subscription,
-        period=(start, end),
-        preview=preview,
-        **({"created": end, "next_payment_attempt": end + sandbox.settings.finalize_after_seconds}) if preview else {},
-    )
+    due_at = end + sandbox.settings.finalize_after_seconds
+    with sandbox.clock.at(end):  # a preview lives earlier: what holds then counts, such as discounts
+        bill = invoicing.compose(
+            sandbox,
+            customer,
+            lines,
+            billing_reason="upcoming" if preview else "subscription_cycle",
+            currency=subscription["currency"],
+            subscription=subscription,
+            period=(start, end),
+            preview=preview,
+            **({"next_payment_attempt": due_at} if preview else {}),
+        )
     return bill, moved
 
 
@@ -427,8 +442,6 @@ def note_debits(sandbox: Sandbox, invoice: Document) -> None:
             for debit in item["_debits"]:
                 if debit["invoice_item"] == details["invoice_item"]:
                     debit.update(made)
-                    if debit["end"] == period["end"]:
-                        debit["amount"] = net
             sandbox.store.save(item)
         elif "quantity" in item:  # usage is never given back
             debit = {"amount": net, "start": period["start"], "end": period["end"], "invoice_item": None}
@@ -526,6 +539,7 @@ def start_by_api(
         **values,
     )
     sandbox.change(subscription, changes=adjust(subscription))
+    plan_time(sandbox, subscription)
     bill = first_bill(sandbox, subscription, items_of(sandbox, subscription))
     first = _finalize_first(sandbox, subscription, bill, apply_balance=True) if bill else None
     if first is None or first.invoice["amount_due"] == 0:
@@ -616,9 +630,22 @@ def check_not_scheduled(subscription: Document, params: dict[str, Any]) -> None:
         )
 
 
+def changes_of_end(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> dict[str, Any]:
+    """The changes that a request's cancel_at and cancel_at_period_end ask for, to be saved by the caller."""
+    cancel_at = wished_end(sandbox, subscription, wish)
+    if cancel_at is not None:
+        at_period_end = bool(wish.get("cancel_at_period_end"))
+        if at_period_end and subscription["cancel_at_period_end"]:
+            return {}
+        return schedule_end(sandbox, subscription, cancel_at, at_period_end=at_period_end)
+    undone = wish.get("cancel_at_period_end") is False and subscription["cancel_at_period_end"]
+    if undone or (wish.get("cancel_at") == "" and subscription["cancel_at"] is not None):
+        return keep(subscription)
+    return {}
+
+
 def schedule_end(sandbox: Sandbox, subscription: Document, cancel_at: int, at_period_end: bool) -> dict[str, Any]:
     """The changes that make it end at `cancel_at` (sequence 8), to be saved by the caller."""
-    sandbox.due_work.add(cancel_at, "subscription.cancel_at", subscription["id"])
     return {
         "cancel_at": cancel_at,
         "cancel_at_period_end": at_period_end,
@@ -696,22 +723,39 @@ def _reach_cancel_at(sandbox: Sandbox, subscription_id: str) -> None:
 
 def bill_last_usage(sandbox: Sandbox, subscription: Document) -> None:
     """An ended subscription's usage that was not yet billed, if there was any, on a last invoice."""
-    items = items_of(sandbox, subscription)
-    start, now = min(item["current_period_start"] for item in items), sandbox.clock.now()
-    lines = [line for line in usage_lines(sandbox, subscription, items, start, now) if line.amount]
-    if lines:
-        customer = sandbox.get("customer", subscription["customer"])
-        pending = invoicing.pending_items(sandbox, customer, subscription, subscription["currency"])
-        bill = invoicing.compose(
+    bill = last_bill(sandbox, subscription, items_of(sandbox, subscription), sandbox.clock.now())
+    if bill:
+        draft(sandbox, subscription, bill)
+
+
+def last_bill(
+    sandbox: Sandbox,
+    subscription: Document,
+    items: list[Document],
+    end: int,
+    prorations: list[DraftLine] | None = None,
+    *,
+    preview: bool = False,
+) -> Bill | None:
+    """The invoice with which a subscription ends at `end`: its unbilled usage and what is pending; None where
+    nothing was used."""
+    start = min(item["current_period_start"] for item in items)
+    lines = [line for line in usage_lines(sandbox, subscription, items, start, end) if line.amount]
+    if not lines:
+        return None
+    customer = sandbox.get("customer", subscription["customer"])
+    pending = invoicing.pending_items(sandbox, customer, subscription, subscription["currency"])
+    with sandbox.clock.at(end):
+        return invoicing.compose(
             sandbox,
             customer,
-            [*pending, *lines],
-            billing_reason="subscription_cycle",
+            [*pending, *(prorations or []), *lines],
+            billing_reason="upcoming" if preview else "subscription_cycle",
             currency=subscription["currency"],
             subscription=subscription,
-            period=(start, now),
+            period=(start, end),
+            preview=preview,
         )
-        draft(sandbox, subscription, bill)
 
 
 @due("subscription.incomplete_expires")
@@ -731,24 +775,17 @@ def _expire_incomplete(sandbox: Sandbox, subscription_id: str) -> None:
         invoicing.void(sandbox, invoice)
 
 
-@due("subscription.upcoming")
-def _announce_upcoming(sandbox: Sandbox, subscription_id: str) -> None:
-    """invoice.upcoming: the invoice as it would be; it has no id (sequence 4)."""
-    subscription = sandbox.store.get(subscription_id)
-    if subscription is None or not renews(sandbox, subscription):
-        return
-    bill, _ = renewal_bill(sandbox, subscription, items_of(sandbox, subscription), preview=True)
-    shown = bill.shown()
-    del shown["id"]
-    sandbox.events.emit("invoice.upcoming", shown)
-
-
 def renews(sandbox: Sandbox, subscription: Document) -> bool:
     """Whether the end of the present period begins another one."""
     if subscription["status"] in (*ENDED, "paused", "incomplete"):
         return False
+    return goes_on(subscription, items_of(sandbox, subscription))
+
+
+def goes_on(subscription: Document, items: list[Document]) -> bool:
+    """Whether it is not to end before these items' present period does, or with it."""
     cancel_at = subscription["cancel_at"]
-    return cancel_at is None or cancel_at > period_end(sandbox, subscription, min)
+    return cancel_at is None or cancel_at > min(item["current_period_end"] for item in items)
 
 
 @due("subscription.trial_will_end")
@@ -812,7 +849,8 @@ def announce_draft(sandbox: Sandbox, subscription: Document, invoice: Document) 
         at = sandbox.clock.now() + sandbox.settings.finalize_after_seconds
         sandbox.change(invoice, changes={"automatically_finalizes_at": at})
         sandbox.due_work.add(at, "invoice.finalizes", invoice["id"])
-    sandbox.events.emit("invoice.created", invoice)
+    event = sandbox.events.emit("invoice.created", invoice)
+    sandbox.change(invoice, changes={"_created_event": event["id"]})
 
 
 @due("invoice.finalizes")
@@ -822,6 +860,8 @@ def _finalize_draft(sandbox: Sandbox, invoice_id: str) -> None:
     if invoice is None or invoice.get("deleted") or invoice["status"] != "draft":
         return
     if not invoice["auto_advance"]:
+        return
+    if _still_waits(sandbox, invoice):
         return
     subscription = collection.subscription_to(sandbox, invoice)
     if subscription:
@@ -835,6 +875,21 @@ def _finalize_draft(sandbox: Sandbox, invoice_id: str) -> None:
         invoicing.mark_uncollectible(sandbox, invoice)
     else:
         collection.collect(sandbox, invoice)
+
+
+def _still_waits(sandbox: Sandbox, invoice: Document) -> bool:
+    """Finalization waits for a 2xx to invoice.created, 72 hours at most; then look again an hour later.
+
+    https://docs.stripe.com/billing/subscriptions/webhooks. An event that was not sent yet holds nothing up:
+    moving the clock is faster than any endpoint.
+    """
+    now, longest = sandbox.clock.now(), invoice["created"] + WAITS_FOR_WEBHOOK_HOURS * 3600
+    if now >= longest or not sandbox.deliveries.refused(invoice.get("_created_event") or ""):
+        return False
+    again = min(now + sandbox.settings.finalize_after_seconds, longest)
+    sandbox.change(invoice, changes={"automatically_finalizes_at": again})
+    sandbox.due_work.add(again, "invoice.finalizes", invoice["id"])
+    return True
 
 
 def _take_in_late_usage(sandbox: Sandbox, subscription: Document, invoice: Document) -> None:

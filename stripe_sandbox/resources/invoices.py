@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import exclusive, invalid, missing, not_emulated
-from ..lifecycle import collection, discounts, invoicing, payment_methods, previews
+from ..lifecycle import collection, discounts, invoicing, payment_methods, payments, previews
 from ..lifecycle import subscriptions as subscription_life
+from ..lifecycle.invoicing import Bill
 from ..lists import PAGING, Page, embedded, filters, page, slice_of
 from ..metadata import merged
 from ..operations import operation
@@ -87,11 +88,18 @@ def _advance_later(sandbox: Sandbox, invoice: Document) -> None:
     "subscription_details.proration_date subscription_details.billing_cycle_anchor "
     "subscription_details.cancel_at subscription_details.cancel_at_period_end "
     "subscription_details.cancel_now subscription_details.trial_end "
-    "subscription_details.billing_mode.type=flexible",
+    "subscription_details.billing_mode.type=flexible "
+    "schedule schedule_details.phases.items.price schedule_details.phases.items.quantity "
+    "schedule_details.phases.items.metadata schedule_details.phases.start_date schedule_details.phases.end_date "
+    "schedule_details.phases.duration schedule_details.phases.metadata "
+    "schedule_details.phases.proration_behavior schedule_details.end_behavior "
+    "schedule_details.proration_behavior schedule_details.billing_mode.type=flexible",
 )
 def create_preview(sandbox: Sandbox, params: dict[str, Any]) -> Document:
     """What the next invoice will be, or the one that a change would make: see lifecycle/previews.py."""
     details = params.get("subscription_details") or {}
+    if "schedule" in params or "schedule_details" in params:
+        return _preview_schedule(sandbox, params).shown()
     if "subscription" in params:
         subscription = sandbox.get("subscription", params["subscription"], "subscription")
         if params.get("customer", subscription["customer"]) != subscription["customer"]:
@@ -111,6 +119,17 @@ def create_preview(sandbox: Sandbox, params: dict[str, Any]) -> Document:
     if running:
         return previews.of_subscription(sandbox, running[0], {}).shown()
     return previews.of_pending_items(sandbox, customer).shown()
+
+
+def _preview_schedule(sandbox: Sandbox, params: dict[str, Any]) -> Bill:
+    for name in ("subscription", "subscription_details"):
+        if name in params:
+            raise exclusive(name, "schedule" if "schedule" in params else "schedule_details")
+    details = params.get("schedule_details") or {}
+    if "schedule" not in params:
+        raise not_emulated("A preview of a schedule that is not there yet (pass schedule)", "schedule_details")
+    schedule = sandbox.get("subscription_schedule", params["schedule"], "schedule")
+    return previews.of_schedule(sandbox, schedule, details)
 
 
 @operation("get", _ID)
@@ -222,7 +241,7 @@ def pay(sandbox: Sandbox, params: dict[str, Any], invoice: str) -> Document:
             raise collection.no_payment_method()
     attempt = collection.pay_invoice(sandbox, document, method)
     if not attempt.paid:
-        raise attempt.error(sandbox)
+        raise attempt.error(sandbox, waiting=payments.INVOICE_NEEDS_ACTION)
     return document
 
 

@@ -22,7 +22,6 @@ _COMMON = (
     "trial_settings.end_behavior.missing_payment_method discounts trial_from_plan=false "
     "payment_settings.save_default_payment_method payment_settings.payment_method_types=card "
 )
-_CHANGES = ("items", "billing_cycle_anchor", "trial_end", "proration_date")
 _DAY = 86400
 
 
@@ -52,7 +51,7 @@ def create(sandbox: Sandbox, params: dict[str, Any]) -> Document:
         values["trial_settings"] = params["trial_settings"]
 
     def adjust(subscription: Document) -> dict[str, Any]:
-        changes = _ending(sandbox, subscription, params)
+        changes = life.changes_of_end(sandbox, subscription, params)
         if params.get("discounts"):
             changes["discounts"] = discounts.from_params(
                 sandbox,
@@ -153,8 +152,7 @@ def update(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Docum
         return sandbox.change(document, "customer.subscription.updated", changes)
     life.check_not_scheduled(document, params)
     behavior = params.get("payment_behavior", "allow_incomplete")
-    is_change = any(params.get(key) for key in _CHANGES) and params.get("billing_cycle_anchor") != "unchanged"
-    is_change = is_change or bool(params.get("items"))
+    is_change = subscription_changes.is_change(params)
     if behavior == "pending_if_incomplete":
         _check_pending(params)
     if is_change and document["status"] == "incomplete":
@@ -163,14 +161,16 @@ def update(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Docum
             code="status_transition_invalid",
         )
     changes |= _plain_changes(sandbox, document, params)
-    ending = _ending(sandbox, {**document, **changes}, params)
+    ending = life.changes_of_end(sandbox, {**document, **changes}, params)
     if is_change:
-        made = subscription_changes.plan(sandbox, document, params)
-        changes |= ending
+        made = subscription_changes.plan(sandbox, {**document, **changes}, params)
+    elif "cancel_at" in ending:
+        made = subscription_changes.plan_end(sandbox, document, ending["cancel_at"], params)
     else:
-        made = _planned_end(sandbox, document, ending, params)
-        changes |= ending
-    return subscription_changes.commit(sandbox, document, made, payment_behavior=behavior, changes=changes)
+        made = subscription_changes.Plan(life.items_of(sandbox, document))
+    return subscription_changes.commit(
+        sandbox, document, made, payment_behavior=behavior, changes={**changes, **ending}
+    )
 
 
 def _check_pending(params: dict[str, Any]) -> None:
@@ -220,29 +220,6 @@ def _plain_changes(sandbox: Sandbox, document: Document, params: dict[str, Any])
                 sandbox.due_work.add(paused["resumes_at"], kind, document["id"])
         changes["pause_collection"] = paused
     return changes
-
-
-def _ending(sandbox: Sandbox, document: Document, params: dict[str, Any]) -> dict[str, Any]:
-    """The changes that cancel_at and cancel_at_period_end ask for."""
-    cancel_at = life.wished_end(sandbox, document, params)
-    if cancel_at is not None:
-        at_period_end = bool(params.get("cancel_at_period_end"))
-        if at_period_end and document["cancel_at_period_end"]:
-            return {}
-        return life.schedule_end(sandbox, document, cancel_at, at_period_end=at_period_end)
-    undone = params.get("cancel_at_period_end") is False and document["cancel_at_period_end"]
-    if undone or (params.get("cancel_at") == "" and document["cancel_at"] is not None):
-        return life.keep(document)
-    return {}
-
-
-def _planned_end(
-    sandbox: Sandbox, document: Document, ending: dict[str, Any], params: dict[str, Any]
-) -> subscription_changes.Plan:
-    """What the change of its end does to the period that is already paid: nothing at the period's end."""
-    if "cancel_at" in ending:
-        return subscription_changes.plan_end(sandbox, document, ending["cancel_at"], params)
-    return subscription_changes.Plan(life.items_of(sandbox, document))
 
 
 @operation("delete", _PATH, "cancellation_details invoice_now prorate")
