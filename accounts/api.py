@@ -11,10 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.overview import plan_overview
-from accounts.serializers import CredentialsIn, LogInOut, MessageOut, UserPlanOverview
+from accounts.overview import change_preview, plan_overview
+from accounts.serializers import ChangePreviewOut, CredentialsIn, LogInOut, MessageOut, UserPlanOverview
 from accounts.services import log_in, register
 from accounts.tokens import Tokens, revoke_tokens, rotate_tokens
+from billing.serializers import ChoiceIn
+from billing.subscriptions import preview_purchase
 from datilio.json_input import valid
 
 REFRESH_COOKIE = "datilio_refresh"
@@ -79,6 +81,19 @@ class UserPlanView(APIView):
     def get(self, request: Request) -> Response:
         """The user's plan with its limits; null without one."""
         return Response({"user_plan": plan_overview(request.user)})
+
+
+class PurchasePreviewView(APIView):
+    @extend_schema(
+        operation_id="preview_purchase",
+        request=ChoiceIn,
+        responses=ChangePreviewOut,
+    )
+    def post(self, request: Request) -> Response:
+        """What a choice costs now and next, and what it does to the limits. Changes nothing."""
+        wanted = valid(ChoiceIn, request)
+        quote = preview_purchase(request.user, wanted["plan_id"], wanted["duration_months"])
+        return Response(change_preview(request.user, quote))
 
 
 def _logged_in(tokens: Tokens) -> Response:

@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from accounts.passwords import MAX_LENGTH
-from billing.serializers import UserPlanOut
+from billing.serializers import QuoteOut, UserPlanOut
 from datilio.fields import StrictCharField
 from usage.serializers import LimitOut
 
@@ -30,3 +30,24 @@ class LogInOut(serializers.Serializer):
 
 class UserPlanOverview(UserPlanOut):
     limits = LimitOut(many=True)
+
+
+class LimitChange(serializers.Serializer):
+    feature = serializers.CharField(help_text="A metered feature, or file_size (MB of each file).")
+    label = serializers.CharField()
+    unit = serializers.CharField()
+    has_before = serializers.BooleanField(help_text="false: there is no plan yet.")
+    before = serializers.IntegerField(allow_null=True, help_text="null: unlimited, or no plan yet.")
+    after = serializers.IntegerField(allow_null=True, help_text="null: unlimited.")
+
+
+class Conflict(serializers.Serializer):
+    feature = serializers.CharField()
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    message = serializers.CharField()
+
+
+class ChangePreviewOut(QuoteOut):
+    limits = LimitChange(many=True)
+    conflicts = Conflict(many=True, help_text="Where present use is more than the new plan allows.")

@@ -15,5 +15,6 @@ api = [
     path("auth/login", api_views.LogInView.as_view(), name="login"),
     path("auth/refresh", api_views.RefreshView.as_view(), name="refresh"),
     path("auth/logout", api_views.LogOutView.as_view(), name="logout"),
+    path("purchase/preview", api_views.PurchasePreviewView.as_view(), name="purchase_preview"),
     path("user/plan", api_views.UserPlanView.as_view(), name="user_plan"),
 ]

@@ -19,19 +19,25 @@ from billing import webhooks
 from billing.catalog import create_plan
 from billing.checkout import start_checkout
 from billing.idempotency import idempotent
+from billing.invoices import list_invoices
 from billing.models import Plan
+from billing.portal import portal_url
 from billing.serializers import (
     CancelPlanIn,
+    ChoiceIn,
     CreatePlanIn,
+    InvoiceOut,
+    InvoicesIn,
     PlanListItem,
     PlanOut,
     PurchasePlanIn,
     UserPlanOut,
+    invoice_out,
     plan_list_item,
     plan_out,
     user_plan_out,
 )
-from billing.subscriptions import cancel_plan, purchase_plan
+from billing.subscriptions import cancel_plan, purchase_plan, resume_plan
 from datilio.error_rendering import as_problem
 from datilio.errors import DomainError, ServiceUnavailable
 from datilio.json_input import valid
@@ -84,14 +90,14 @@ class PlansView(APIView):
 class CreateCheckoutSessionView(APIView):
     @extend_schema(
         operation_id="create_checkout_session",
-        request=PurchasePlanIn,
+        request=ChoiceIn,
         responses=inline_serializer("CheckoutSession", {"checkout_url": serializers.URLField()}),
         parameters=[IDEMPOTENCY_KEY],
     )
     @idempotent
     def post(self, request: Request) -> Response:
         """Buy a first plan on Stripe's page. The same choice leads to the same open session."""
-        wanted = valid(PurchasePlanIn, request)
+        wanted = valid(ChoiceIn, request)
         url = start_checkout(request.user, wanted["plan_id"], wanted["duration_months"])
         return Response({"checkout_url": url})
 
@@ -105,9 +111,12 @@ class PurchasePlanView(APIView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Buy a first plan with the card on file; 402 `payment_method_required` leads to Stripe's page."""
+        """A first plan or another: charged to the card on file now, or scheduled for the period's end.
+
+        402 `payment_method_required` and `authentication_required` name the page of Stripe's on which to go on.
+        """
         wanted = valid(PurchasePlanIn, request)
-        plan = purchase_plan(request.user, wanted["plan_id"], wanted["duration_months"])
+        plan = purchase_plan(request.user, wanted["plan_id"], wanted["duration_months"], quote=wanted["quote"])
         return Response({"user_plan": user_plan_out(plan, timezone.now())})
 
 
@@ -129,6 +138,48 @@ class CancelPlanView(APIView):
         """End the plan at its period's end, or at once with `immediately`."""
         status, plan = cancel_plan(request.user, **valid(CancelPlanIn, request))
         return Response({"status": status, "user_plan": user_plan_out(plan, timezone.now())})
+
+
+class ResumePlanView(APIView):
+    @extend_schema(
+        operation_id="resume_plan",
+        request=None,
+        responses=inline_serializer("ResumedPlan", {"user_plan": UserPlanOut()}),
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Take back a scheduled cancellation or a pending downgrade."""
+        plan = resume_plan(request.user)
+        return Response({"user_plan": user_plan_out(plan, timezone.now())})
+
+
+class InvoicesView(APIView):
+    @extend_schema(
+        operation_id="list_invoices",
+        parameters=[InvoicesIn],
+        responses=inline_serializer(
+            "InvoiceList",
+            {"invoices": InvoiceOut(many=True), "next_cursor": serializers.CharField(allow_null=True)},
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """The user's bills, newest first, each with its page and its PDF at Stripe."""
+        wanted = InvoicesIn(data=request.query_params)
+        wanted.is_valid(raise_exception=True)
+        page = list_invoices(request.user, **wanted.validated_data)
+        return Response({"invoices": [invoice_out(one) for one in page.invoices], "next_cursor": page.next_cursor})
+
+
+class BillingPortalSessionView(APIView):
+    @extend_schema(
+        operation_id="create_billing_portal_session",
+        request=None,
+        responses=inline_serializer("BillingPortalSession", {"url": serializers.URLField()}),
+    )
+    def post(self, request: Request) -> Response:
+        """Stripe's page for cards, address, tax id and invoices."""
+        return Response({"url": portal_url(request.user)})
 
 
 @csrf_exempt

@@ -12,44 +12,61 @@ from django.utils import timezone
 
 from billing import catalog, stripe_gateway
 from billing.customers import ensure_customer, locked_account
-from billing.errors import CheckoutNotFound, StripeUnavailable
-from billing.models import BillingAccount, Plan, UserPlan
-from billing.one_plan import close_open_sessions, metadata_of, refuse_second_plan
+from billing.errors import CheckoutNotFound, PlanChangeRequired, StripeUnavailable
+from billing.models import BillingAccount, Plan, PlanPrice, UserPlan
+from billing.one_plan import close_open_sessions, metadata_of, refuse_what_is_there
+from billing.quotes import trial_days_of
 from billing.sync import sync_locked, sync_user
 
 
 def start_checkout(user: AbstractBaseUser, plan_id: int, months: int) -> str:
     """The URL of Stripe's page on which the user buys the plan.
 
-    One session is open per user: the same choice leads to the same session again, another choice expires the older one
-    first. Raises PlanNotFound, AlreadySubscribed, PlanChangeNotAvailable, StripeUnavailable.
+    For who has no plan, or one that costs nothing: a new one takes its place (sync ends the older). Raises
+    PlanNotFound, AlreadySubscribed, PlanChangeRequired, PaymentOverdue, StripeUnavailable.
     """
     plan = catalog.plan_on_sale(plan_id)
     price = catalog.ensure_price(plan, months)
-    customer_id = ensure_customer(user)
+    ensure_customer(user)
     with locked_account(user.pk) as account:
-        refuse_second_plan(sync_locked(account), price)
-        metadata = metadata_of(account, price) | {"price_id": price.stripe_price_id}
-        sessions = stripe_gateway.newest_checkout_sessions(customer_id)
-        same = [s for s in sessions if s["status"] == "open" and _metadata(s, "price_id") == price.stripe_price_id]
-        close_open_sessions(account, but=same[0]["id"] if same else "")
-        if same:
-            return same[0]["url"]
-        # What came last is part of the key: a repeat of this very call finds the same session, a new try after an
-        # expired one gets a new session, though Stripe remembers keys for a day.
-        last = sessions[0]["id"] if sessions else "first"
-        session = stripe_gateway.create_checkout_session(
-            customer_id=customer_id,
-            price_id=price.stripe_price_id,
-            needs_card=price.amount_cents > 0,
-            success_url=settings.BASE_URL + reverse("billing:checkout_return") + "?session_id={CHECKOUT_SESSION_ID}",
-            cancel_url=settings.BASE_URL
-            + reverse("billing:checkout_cancelled")
-            + "?"
-            + urlencode({"plan": plan.pk, "months": months}),
-            metadata=metadata,
-            idempotency_key=f"checkout-{customer_id}-{price.stripe_price_id}-{last}",
-        )
+        live = sync_locked(account)
+        refuse_what_is_there(live, price)
+        if live is not None and not (live.costs_nothing and price.amount_cents):
+            raise PlanChangeRequired()
+        return open_checkout(account, price)
+
+
+def open_checkout(account: BillingAccount, price: PlanPrice) -> str:
+    """start_checkout for a caller that holds the lock and has looked.
+
+    One session is open per user: the same choice leads to the same session again, another choice expires the older one
+    first.
+    """
+    customer_id = account.stripe_customer_id
+    assert customer_id
+    metadata = metadata_of(account, price) | {"price_id": price.stripe_price_id}
+    sessions = stripe_gateway.newest_checkout_sessions(customer_id)
+    same = [s for s in sessions if s["status"] == "open" and _metadata(s, "price_id") == price.stripe_price_id]
+    close_open_sessions(account, but=same[0]["id"] if same else "")
+    if same:
+        return same[0]["url"]
+    trial_days = trial_days_of(account, price)
+    # What came last is part of the key: a repeat of this very call finds the same session, a new try after an
+    # expired one gets a new session, though Stripe remembers keys for a day.
+    last = sessions[0]["id"] if sessions else "first"
+    session = stripe_gateway.create_checkout_session(
+        customer_id=customer_id,
+        price_id=price.stripe_price_id,
+        needs_card=price.amount_cents > 0,
+        trial_days=trial_days,
+        success_url=settings.BASE_URL + reverse("billing:checkout_return") + "?session_id={CHECKOUT_SESSION_ID}",
+        cancel_url=settings.BASE_URL
+        + reverse("billing:checkout_cancelled")
+        + "?"
+        + urlencode({"plan": price.plan_id, "months": price.months}),
+        metadata=metadata,
+        idempotency_key=f"checkout-{customer_id}-{price.stripe_price_id}-{trial_days}-{last}",
+    )
     return session["url"]
 
 

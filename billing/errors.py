@@ -21,11 +21,89 @@ class AlreadySubscribed(DomainError):
     status = 409
 
 
-class PlanChangeNotAvailable(DomainError):
-    code = "plan_change_not_available"
+class PlanChangeRequired(DomainError):
+    code = "plan_change_required"
     message = (
-        "You have a plan, and changing from one to another is not open yet. "
-        "Cancel the present plan in your account first; once it has ended you can choose a new one."
+        "You have a paid plan, so there is nothing to buy at the checkout. Change it in your account or with "
+        "POST /api/purchase/plan: only the difference is charged."
+    )
+    status = 409
+
+
+class PurchaseOvertaken(DomainError):
+    code = "purchase_overtaken"
+    message = "Another purchase of yours was completed this very moment. Look at your plan before you buy again."
+    status = 409
+
+
+class ChangeScheduled(DomainError):
+    code = "change_scheduled"
+    message = (
+        "Your plan is about to change at the end of its period. Keep the present plan first (POST "
+        "/api/user/resume_plan); then a new choice can be priced."
+    )
+    status = 409
+
+
+class PaymentOverdue(DomainError):
+    """details: invoice_url, amount_due."""
+
+    code = "payment_overdue"
+    message = "A bill of your present plan is not paid. Pay it at `invoice_url` first; then you can change the plan."
+    status = 402
+
+
+class QuoteInvalid(DomainError):
+    code = "quote_invalid"
+    message = "This is no quote of ours for this plan. Ask POST /api/purchase/preview for one."
+    status = 400
+
+
+class QuoteExpired(DomainError):
+    """details: preview, the quote made anew."""
+
+    code = "quote_expired"
+    message = "The quote is older than ten minutes. Nothing was changed; look at the new amounts and confirm again."
+    status = 409
+
+
+class QuoteChanged(DomainError):
+    """details: preview, the quote made anew."""
+
+    code = "quote_changed"
+    message = "What this costs has changed since you saw it. Nothing was changed; look at the new amounts and confirm."
+    status = 409
+
+
+class NothingToResume(DomainError):
+    code = "nothing_to_resume"
+    message = "Nothing is scheduled: your plan is neither cancelled nor about to change."
+    status = 409
+
+
+class NothingOverdue(DomainError):
+    code = "nothing_overdue"
+    message = "Nothing waits to be paid. Your account shows the next charge."
+    status = 409
+
+
+class InvoiceNotFound(DomainError):
+    code = "invoice_not_found"
+    message = "There is no such invoice of yours. Ask for the list without a cursor."
+    status = 404
+
+
+class NoBillingHistory(DomainError):
+    code = "no_billing_history"
+    message = "You have never bought anything here, so there is nothing to manage yet. Choose a plan first."
+    status = 409
+
+
+class PlanIsEnding(DomainError):
+    code = "plan_is_ending"
+    message = (
+        "Your bank wants you to confirm the payment, and that cannot wait while your plan is cancelled. "
+        "Keep your plan first, then choose the new one. Nothing was charged."
     )
     status = 409
 
@@ -54,8 +132,18 @@ class PaymentFailed(DomainError):
     """details: decline_code."""
 
     code = "payment_failed"
-    message = "The card was declined, and nothing was bought. Try another card."
+    message = "The card was declined. Nothing was charged and nothing has changed. Try another card."
     status = 402
+
+
+class AuthenticationRequired(PaymentFailed):
+    """details: authentication_url, where the customer confirms the payment with their bank."""
+
+    code = "authentication_required"
+    message = (
+        "Your bank wants you to confirm the payment. Nothing was charged and nothing has changed yet: confirm it at "
+        "`authentication_url`, and the plan follows by itself."
+    )
 
 
 class StripeUnavailable(ServiceUnavailable):

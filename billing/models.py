@@ -16,6 +16,8 @@ from billing.fields import OrderedJSONField
 MAX_PRICE = Decimal("99999.99")
 # Fits PostgreSQL's integer; sqlite would take more and answer differently.
 MAX_LIMIT = 2_147_483_647
+# Stripe takes up to two years; more than a quarter is no trial.
+MAX_TRIAL_DAYS = 90
 
 _price = [MinValueValidator(Decimal(0)), MaxValueValidator(MAX_PRICE)]
 _limit = [MinValueValidator(0), MaxValueValidator(MAX_LIMIT)]
@@ -48,6 +50,12 @@ class Plan(models.Model):
     )
     ai_token_price_per_million = models.DecimalField(
         max_digits=7, decimal_places=2, null=True, blank=True, validators=_price
+    )
+
+    trial_days = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(MAX_TRIAL_DAYS)],
+        help_text="Free days before the first charge, once per person. 0: none.",
     )
 
     file_limit = models.PositiveIntegerField(null=True, blank=True, validators=_limit)
@@ -119,10 +127,15 @@ class BillingAccount(models.Model):
         "missing the key stays, so pressing again cannot buy twice; after a decline it moves on, so another try is a "
         "real one.",
     )
+    trial_started_at = models.DateTimeField(null=True, blank=True, help_text="One trial per person: this was it.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return self.stripe_customer_id or f"user {self.user_id}"
+
+
+# Stripe's statuses in which a plan serves; past_due within its grace only.
+SERVING = frozenset({"active", "trialing", "past_due"})
 
 
 class UserPlanQuerySet(models.QuerySet["UserPlan"]):
@@ -136,9 +149,11 @@ class UserPlan(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="plans")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscribers")
     stripe_subscription_id = models.CharField(max_length=255, unique=True)
+    stripe_item_id = models.CharField(max_length=255, blank=True)
+    stripe_schedule_id = models.CharField(max_length=255, blank=True)
     stripe_price_id = models.CharField(max_length=255)
     duration_months = models.PositiveSmallIntegerField()
-    amount_cents = models.PositiveIntegerField()
+    amount_cents = models.PositiveIntegerField(help_text="The price of one period, before discounts and credit.")
 
     status = models.CharField(max_length=30, help_text="Stripe's word: active, trialing, past_due, canceled, ...")
     is_live = models.BooleanField(
@@ -149,7 +164,39 @@ class UserPlan(models.Model):
     current_period_end = models.DateTimeField()
     cancel_at = models.DateTimeField(null=True, blank=True, help_text="Ends then, unless resumed.")
     ended_at = models.DateTimeField(null=True, blank=True)
+    trial_end = models.DateTimeField(null=True, blank=True)
+    usage_anchored_at = models.DateTimeField(
+        null=True, blank=True, help_text="Carried over from the plan before, so that a change resets no counter."
+    )
+
+    pending_price = models.ForeignKey(
+        PlanPrice, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="What it changes to."
+    )
+    pending_at = models.DateTimeField(null=True, blank=True, help_text="When it changes.")
+    awaited_price = models.ForeignKey(
+        PlanPrice,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="An upgrade that waits until the customer has confirmed its payment with the bank.",
+    )
+    awaited_until = models.DateTimeField(null=True, blank=True)
+
+    next_charge_cents = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: nothing will be charged.")
+    next_charge_at = models.DateTimeField(null=True, blank=True)
     past_due_since = models.DateTimeField(null=True, blank=True, help_text="The grace runs from here.")
+    disputed_since = models.DateTimeField(
+        null=True, blank=True, help_text="The bank took a payment back for the time being; the grace runs from here."
+    )
+    open_invoice_cents = models.PositiveIntegerField(null=True, blank=True, help_text="What waits to be paid.")
+    open_invoice_url = models.URLField(max_length=2000, blank=True, help_text="Stripe's page on which to pay it.")
+    next_attempt_at = models.DateTimeField(null=True, blank=True, help_text="When Stripe tries the card again.")
+
+    card_brand = models.CharField(max_length=20, blank=True)
+    card_last4 = models.CharField(max_length=4, blank=True)
+    card_expires_on = models.DateField(null=True, blank=True, help_text="The last day of the month on the card.")
+    grant_reason = models.CharField(max_length=200, blank=True, help_text="Given by staff, not bought.")
     synced_at = models.DateTimeField(default=timezone.now)
 
     objects = UserPlanQuerySet.as_manager()
@@ -170,24 +217,50 @@ class UserPlan(models.Model):
         return f"{self.user_id}: {self.plan} ({self.status})"
 
     @property
+    def unpaid_since(self) -> datetime | None:
+        """Since when we lack the money for the present period: a charge failed, or the bank took it back."""
+        return min(filter(None, (self.past_due_since, self.disputed_since)), default=None)
+
+    @property
     def grace_ends_at(self) -> datetime | None:
         """When an unpaid plan stops serving; None while nothing is owed."""
-        return self.past_due_since + timedelta(days=settings.GRACE_DAYS) if self.past_due_since else None
+        return self.unpaid_since + timedelta(days=settings.GRACE_DAYS) if self.unpaid_since else None
 
     def on_grace_period(self, now: datetime) -> bool:
-        """Is a payment overdue, and the plan serving all the same?"""
-        return self.status == "past_due" and self.grace_ends_at is not None and now < self.grace_ends_at
+        """Is a payment missing, and the plan serving all the same?"""
+        return self.status in SERVING and self.grace_ends_at is not None and now < self.grace_ends_at
 
     def is_active(self, now: datetime) -> bool:
         """Does it give access at `now` (aware)?"""
         if self.ended_at or (self.cancel_at and self.cancel_at <= now):
             return False
-        return self.status in ("active", "trialing") or self.on_grace_period(now)
+        if self.unpaid_since:
+            return self.on_grace_period(now)
+        # past_due without a date is no state that sync writes; it would be access without an end.
+        return self.status in SERVING and self.status != "past_due"
 
     @property
     def is_ending(self) -> bool:
         """Is it cancelled for a moment to come?"""
         return self.is_live and self.cancel_at is not None
+
+    @property
+    def is_grant(self) -> bool:
+        return bool(self.grant_reason)
+
+    @property
+    def costs_nothing(self) -> bool:
+        """A free plan, or one that staff gave: whoever buys another owes and loses nothing."""
+        return self.amount_cents == 0 or self.is_grant
+
+    @property
+    def in_trial(self) -> bool:
+        return self.status == "trialing"
+
+    @property
+    def usage_anchor(self) -> datetime:
+        """The moment whose day of the month begins the monthly windows."""
+        return self.usage_anchored_at or self.start_date
 
     @property
     def end_date(self) -> datetime | None:

@@ -1,18 +1,19 @@
 """What Checkout and a purchase with the card on file have in common: one live plan, one open session per user."""
 
 from billing import stripe_gateway
-from billing.errors import AlreadySubscribed, PlanChangeNotAvailable, StripeUnavailable
+from billing.errors import AlreadySubscribed, PaymentOverdue, PurchaseOvertaken, StripeUnavailable
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.sync import sync_locked
 
 
-def refuse_second_plan(live: UserPlan | None, wanted: PlanPrice) -> None:
-    """Raises AlreadySubscribed or PlanChangeNotAvailable when there is a live plan."""
-    if live is None:
+def refuse_what_is_there(live: UserPlan | None, wanted: PlanPrice) -> None:
+    """Raises AlreadySubscribed for the plan that they have as it is, PaymentOverdue while a bill of it is unpaid."""
+    if live is None or live.is_grant:
         return
-    if live.plan_id == wanted.plan_id and live.duration_months == wanted.months:
+    if live.status not in ("active", "trialing"):
+        raise PaymentOverdue(invoice_url=live.open_invoice_url, amount_due=(live.open_invoice_cents or 0) / 100)
+    if live.stripe_price_id == wanted.stripe_price_id and not live.is_ending and not live.pending_price_id:
         raise AlreadySubscribed()
-    raise PlanChangeNotAvailable()
 
 
 def metadata_of(account: BillingAccount, price: PlanPrice) -> dict[str, str]:
@@ -23,7 +24,7 @@ def metadata_of(account: BillingAccount, price: PlanPrice) -> dict[str, str]:
 def close_open_sessions(account: BillingAccount, *, but: str = "") -> None:
     """Expire the user's open Checkout sessions at Stripe, except `but`, before anything else is sold to them.
 
-    A session that cannot be expired was paid this very moment: then there is a plan, and the purchase in work is
+    A session that cannot be expired was paid this very moment: then there is another plan, and the purchase in work is
     refused.
     """
     assert account.stripe_customer_id
@@ -33,5 +34,5 @@ def close_open_sessions(account: BillingAccount, *, but: str = "") -> None:
                 stripe_gateway.expire_checkout_session(session["id"])
             except stripe_gateway.StripeRefused as exc:
                 if sync_locked(account) is not None:
-                    raise PlanChangeNotAvailable() from exc
+                    raise PurchaseOvertaken() from exc
                 raise StripeUnavailable() from exc

@@ -24,6 +24,11 @@ def interval_of(months: int) -> tuple[str, int]:
     return ("year", months // 12) if months % 12 == 0 else ("month", months)
 
 
+def compare_per_month(cents: int, months: int, other_cents: int, other_months: int) -> int:
+    """> 0: the first is dearer per month, < 0: cheaper, 0: the same. Without division, so exact."""
+    return cents * other_months - other_cents * months
+
+
 def yearly_saving_cents(plan: Plan) -> int:
     """What a year costs less than twelve months; 0 when nothing."""
     return max(0, to_cents(plan.price_monthly) * 12 - price_cents(plan, 12))

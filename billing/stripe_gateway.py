@@ -6,26 +6,32 @@ key made of what is being done, so a repeat after a lost answer does it once.
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import requests
 import stripe
 from django.conf import settings
 from djstripe.settings import djstripe_settings
 
-from billing.errors import PaymentFailed, StripeRefused, StripeUnavailable
+from billing.errors import AuthenticationRequired, PaymentFailed, StripeRefused, StripeUnavailable
 
 if TYPE_CHECKING:
     from stripe.params import (
+        InvoiceCreatePreviewParams,
         ProductCreateParams,
         SubscriptionCancelParams,
         SubscriptionCreateParams,
         SubscriptionUpdateParams,
     )
+    from stripe.params.checkout import SessionCreateParams
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # https://docs.stripe.com/declines/codes in words for the person who holds the card. Fraud codes are answered like any
 # other decline: who tries a stolen card learns nothing.
@@ -34,13 +40,31 @@ DECLINE_REASONS = {
     "expired_card": "The card has expired.",
     "incorrect_cvc": "The card's security code is wrong.",
     "processing_error": "The card could not be processed just now.",
-    "authentication_required": "The bank wants to confirm the payment with you.",
 }
+
+
+class BoundedClient(stripe.RequestsClient):
+    """stripe-python's client, but a call that ran into its time-out is not repeated by the SDK.
+
+    It has held the user's billing lock for ten seconds; three tries would be half a minute. The idempotency key makes
+    pressing again as safe. What fails at once (a broken connection, 409, 5xx) is still tried again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(timeout=settings.STRIPE_TIMEOUT_SECONDS)
+
+    def _handle_request_error(self, e: Exception) -> NoReturn:
+        try:
+            super()._handle_request_error(e)
+        except stripe.APIConnectionError as error:
+            if isinstance(e, requests.exceptions.Timeout):
+                error.should_retry = False
+            raise
 
 
 def bound_every_call() -> None:
     """dj-stripe calls through the SDK's module-level client: give it the same time-out as ours."""
-    stripe.default_http_client = stripe.RequestsClient(timeout=settings.STRIPE_TIMEOUT_SECONDS)
+    stripe.default_http_client = BoundedClient()
 
 
 @functools.lru_cache(maxsize=4)
@@ -48,7 +72,7 @@ def _client_for(api_key: str, host: str) -> stripe.StripeClient:
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": host},
-        http_client=stripe.RequestsClient(timeout=settings.STRIPE_TIMEOUT_SECONDS),
+        http_client=BoundedClient(),
         max_network_retries=2,
     )
 
@@ -79,16 +103,49 @@ def _our_errors() -> Iterator[None]:
         raise StripeRefused() from exc
 
 
+# Failures of one write in a row that a key can outlive; then it is Stripe's bad day, and pressing again helps later.
+MAX_REMEMBERED_FAILURES = 8
+
+
+def _once(call: Callable[..., T], *args: Any, key: str) -> T:
+    """Call a write with this idempotency key, or with the first of its successors that Stripe has not failed for good.
+
+    Stripe remembers its own 500 for a day and answers the key with it again and again
+    (https://docs.stripe.com/api/idempotent_requests). A remembered failure is over: the next key in line is a new
+    try. All keys in line mean the same write, and our caller has looked at Stripe's state under the user's lock.
+    """
+    for attempt in range(1, MAX_REMEMBERED_FAILURES + 1):
+        try:
+            return call(*args, {"idempotency_key": key if attempt == 1 else f"{key}-{attempt}"})
+        except stripe.APIError as exc:
+            remembered = (exc.headers or {}).get("idempotent-replayed") == "true"
+            if not remembered or attempt == MAX_REMEMBERED_FAILURES:
+                raise
+    raise AssertionError("unreachable")
+
+
 class ResourceMissing(StripeRefused):
     """There is no such object at Stripe (any more). Callers for whom that is an answer catch it."""
+
+
+# Stripe's words for "the bank wants to see the customer", by the kind of call that met it.
+_ASKS_FOR_THE_CUSTOMER = {
+    "authentication_required",
+    "subscription_payment_intent_requires_action",
+    "invoice_payment_intent_requires_action",
+}
 
 
 def card_declined(exc: stripe.CardError) -> PaymentFailed:
     body = exc.error
     reason = getattr(body, "decline_code", None) or exc.code or "card_declined"
+    if {reason, exc.code} & _ASKS_FOR_THE_CUSTOMER:
+        return AuthenticationRequired()
     words = DECLINE_REASONS.get(reason, "The card was declined.")
     public = reason if reason in DECLINE_REASONS else "card_declined"
-    return PaymentFailed(f"{words} Nothing was bought. Try again or use another card.", decline_code=public)
+    return PaymentFailed(
+        f"{words} Nothing was charged and nothing has changed. Try again or use another card.", decline_code=public
+    )
 
 
 # --- customers --------------------------------------------------------------------------------------------------------
@@ -99,7 +156,7 @@ def create_customer(*, user_id: int, email: str, idempotency_key: str) -> stripe
     """https://docs.stripe.com/api/customers/create"""
     # dj-stripe finds our user by this metadata when customer.created arrives.
     metadata = {djstripe_settings.SUBSCRIBER_CUSTOMER_KEY: str(user_id)}
-    return _client().v1.customers.create({"email": email, "metadata": metadata}, {"idempotency_key": idempotency_key})
+    return _once(_client().v1.customers.create, {"email": email, "metadata": metadata}, key=idempotency_key)
 
 
 @_our_errors()
@@ -116,6 +173,12 @@ def card_on_file(customer_id: str) -> str | None:
     return cards.data[0].id if cards.data else None
 
 
+@_our_errors()
+def make_default_card(customer_id: str, card_id: str) -> stripe.Customer:
+    """What later bills are charged to. https://docs.stripe.com/api/customers/update"""
+    return _client().v1.customers.update(customer_id, {"invoice_settings": {"default_payment_method": card_id}})
+
+
 # --- products and prices ----------------------------------------------------------------------------------------------
 
 
@@ -125,7 +188,7 @@ def create_product(*, name: str, description: str, metadata: dict[str, str], ide
     params: ProductCreateParams = {"name": name, "metadata": metadata}
     if description:
         params["description"] = description
-    return _client().v1.products.create(params, {"idempotency_key": idempotency_key})
+    return _once(_client().v1.products.create, params, key=idempotency_key)
 
 
 @_our_errors()
@@ -146,16 +209,14 @@ def create_price(
     *, product_id: str, amount_cents: int, interval: str, interval_count: int, lookup_key: str
 ) -> stripe.Price:
     """https://docs.stripe.com/api/prices/create"""
-    return _client().v1.prices.create(
-        {
-            "product": product_id,
-            "currency": "usd",
-            "unit_amount": amount_cents,
-            "recurring": {"interval": interval, "interval_count": interval_count},
-            "lookup_key": lookup_key,
-        },
-        {"idempotency_key": f"price-{product_id}-{lookup_key}"},
-    )
+    params: dict[str, Any] = {
+        "product": product_id,
+        "currency": "usd",
+        "unit_amount": amount_cents,
+        "recurring": {"interval": interval, "interval_count": interval_count},
+        "lookup_key": lookup_key,
+    }
+    return _once(_client().v1.prices.create, params, key=f"price-{product_id}-{lookup_key}")
 
 
 # --- Checkout ---------------------------------------------------------------------------------------------------------
@@ -167,25 +228,28 @@ def create_checkout_session(
     customer_id: str,
     price_id: str,
     needs_card: bool,
+    trial_days: int,
     success_url: str,
     cancel_url: str,
     metadata: dict[str, str],
     idempotency_key: str,
 ) -> stripe.checkout.Session:
     """https://docs.stripe.com/api/checkout/sessions/create. success_url may hold {CHECKOUT_SESSION_ID}."""
-    return _client().v1.checkout.sessions.create(
-        {
-            "mode": "subscription",
-            "customer": customer_id,
-            "line_items": [{"price": price_id, "quantity": 1}],
-            "payment_method_collection": "always" if needs_card else "if_required",
-            "success_url": success_url,
-            "cancel_url": cancel_url,
-            "metadata": metadata,
-            "subscription_data": {"metadata": metadata},
-        },
-        {"idempotency_key": idempotency_key},
-    )
+    params: SessionCreateParams = {
+        "mode": "subscription",
+        "customer": customer_id,
+        "line_items": [{"price": price_id, "quantity": 1}],
+        "payment_method_collection": "always" if needs_card else "if_required",
+        "success_url": success_url,
+        "cancel_url": cancel_url,
+        "metadata": metadata,
+        "subscription_data": {"metadata": metadata},
+    }
+    if needs_card:
+        params["allow_promotion_codes"] = True
+    if trial_days:
+        params["subscription_data"]["trial_period_days"] = trial_days
+    return _once(_client().v1.checkout.sessions.create, params, key=idempotency_key)
 
 
 @_our_errors()
@@ -209,16 +273,36 @@ def expire_checkout_session(session_id: str) -> stripe.checkout.Session:
 # --- subscriptions ----------------------------------------------------------------------------------------------------
 
 
+# What one look needs: the card that will be charged, the bill that waits, the change that is scheduled.
+_SEEN_WITH_A_SUBSCRIPTION = [
+    "data.customer.invoice_settings.default_payment_method",
+    "data.default_payment_method",
+    "data.latest_invoice",
+    "data.schedule",
+]
+
+
 @_our_errors()
 def list_subscriptions(customer_id: str) -> list[stripe.Subscription]:
-    """All of a customer's subscriptions, ended ones too, newest first. https://docs.stripe.com/api/subscriptions/list"""
-    page = _client().v1.subscriptions.list({"customer": customer_id, "status": "all", "limit": 100})
+    """All of a customer's subscriptions, ended ones too, newest first, with `customer`, `default_payment_method`,
+    `latest_invoice` and `schedule` expanded. https://docs.stripe.com/api/subscriptions/list"""
+    page = _client().v1.subscriptions.list(
+        {"customer": customer_id, "status": "all", "limit": 100, "expand": _SEEN_WITH_A_SUBSCRIPTION}
+    )
     return list(page.auto_paging_iter())
 
 
 @_our_errors()
 def create_subscription(
-    *, customer_id: str, price_id: str, card_id: str | None, metadata: dict[str, str], idempotency_key: str
+    *,
+    customer_id: str,
+    price_id: str,
+    card_id: str | None,
+    metadata: dict[str, str],
+    idempotency_key: str,
+    trial_days: int = 0,
+    trial_end: datetime | None = None,
+    ends_with_trial: bool = False,
 ) -> stripe.Subscription:
     """Charge now or create nothing. Raises PaymentFailed. https://docs.stripe.com/api/subscriptions/create"""
     params: SubscriptionCreateParams = {
@@ -229,7 +313,165 @@ def create_subscription(
     }
     if card_id:
         params["default_payment_method"] = card_id
-    return _client().v1.subscriptions.create(params, {"idempotency_key": idempotency_key})
+    if trial_days:
+        params["trial_period_days"] = trial_days
+    if trial_end:
+        params["trial_end"] = int(trial_end.timestamp())
+        if ends_with_trial:
+            params["cancel_at"] = int(trial_end.timestamp())
+    return _once(_client().v1.subscriptions.create, params, key=idempotency_key)
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """A change of price that takes effect and is charged at once; preview and change are made of the same one.
+
+    proration_date: Unix seconds; None is Stripe's now. starts_anew: a new period begins now (from free to paid, or
+    the end of a trial). undoes_end: a cancellation that was scheduled is taken back with it.
+    """
+
+    subscription_id: str
+    item_id: str
+    price_id: str
+    proration_date: int | None
+    ends_trial: bool = False
+    starts_anew: bool = False
+    undoes_end: bool = False
+
+    def _params(self) -> dict[str, Any]:
+        params: dict[str, Any] = {
+            "items": [{"id": self.item_id, "price": self.price_id}],
+            "proration_behavior": "always_invoice",
+        }
+        if self.proration_date:
+            params["proration_date"] = self.proration_date
+        if self.ends_trial:
+            params["trial_end"] = "now"
+        elif self.starts_anew:
+            params["billing_cycle_anchor"] = "now"
+        if self.undoes_end:
+            # Takes back both forms of it, the portal's cancel_at and cancel_at_period_end.
+            params["cancel_at"] = ""
+        return params
+
+
+@_our_errors()
+def preview_upgrade(upgrade: Upgrade) -> stripe.Invoice:
+    """The invoice that `upgrade_subscription` would make. https://docs.stripe.com/api/invoices/create_preview"""
+    params: InvoiceCreatePreviewParams = {
+        "subscription": upgrade.subscription_id,
+        "subscription_details": upgrade._params(),  # type: ignore[typeddict-item]
+    }
+    return _client().v1.invoices.create_preview(params)
+
+
+@_our_errors()
+def upgrade_subscription(upgrade: Upgrade, *, metadata: dict[str, str], idempotency_key: str) -> stripe.Subscription:
+    """Charge the difference now, or change nothing. Raises PaymentFailed, AuthenticationRequired.
+
+    https://docs.stripe.com/api/subscriptions/update
+    """
+    params = {
+        **upgrade._params(),
+        "payment_behavior": "error_if_incomplete",
+        "metadata": metadata,
+    }
+    return _once(_client().v1.subscriptions.update, upgrade.subscription_id, params, key=idempotency_key)
+
+
+@_our_errors()
+def await_upgrade(upgrade: Upgrade, *, idempotency_key: str) -> stripe.Subscription:
+    """The same, but the change waits (23 hours) for the customer to confirm the payment on the page of its invoice.
+
+    Returns the subscription with `latest_invoice` expanded; `pending_update` is None when it was paid after all.
+    https://docs.stripe.com/billing/subscriptions/pending-updates
+    """
+    params = {**upgrade._params(), "payment_behavior": "pending_if_incomplete", "expand": ["latest_invoice"]}
+    return _once(_client().v1.subscriptions.update, upgrade.subscription_id, params, key=idempotency_key)
+
+
+@_our_errors()
+def preview_next_invoice(subscription_id: str) -> stripe.Invoice | None:
+    """The renewal that comes next, with discounts, credit and scheduled changes in it; None when none comes.
+
+    https://docs.stripe.com/api/invoices/create_preview
+    """
+    try:
+        return _client().v1.invoices.create_preview({"subscription": subscription_id})
+    except stripe.InvalidRequestError as exc:
+        if exc.code == "invoice_upcoming_none":
+            return None
+        raise
+
+
+@_our_errors()
+def preview_renewal_at(subscription_id: str, item_id: str, price_id: str) -> stripe.Invoice:
+    """The next renewal if this price of the same interval stood in its place by then."""
+    return _client().v1.invoices.create_preview(
+        {
+            "subscription": subscription_id,
+            "subscription_details": {
+                "items": [{"id": item_id, "price": price_id}],
+                "proration_behavior": "none",
+            },
+        }
+    )
+
+
+@_our_errors()
+def preview_new_subscription(customer_id: str, price_id: str) -> stripe.Invoice:
+    """The first invoice of a subscription that is not there yet."""
+    return _client().v1.invoices.create_preview(
+        {"customer": customer_id, "subscription_details": {"items": [{"price": price_id}]}}
+    )
+
+
+@_our_errors()
+def create_schedule(subscription_id: str) -> stripe.SubscriptionSchedule:
+    """A schedule that holds the subscription as it is. https://docs.stripe.com/api/subscription_schedules/create
+
+    Without a key of ours: a subscription has one schedule at most, and one whose answer was lost is released by the
+    next look (sync); a key would then answer with what is gone.
+    """
+    return _client().v1.subscription_schedules.create({"from_subscription": subscription_id})
+
+
+@_our_errors()
+def schedule_next_price(
+    schedule: stripe.SubscriptionSchedule, *, price_id: str, interval: str, interval_count: int
+) -> stripe.SubscriptionSchedule:
+    """Another price from the end of the schedule's present phase on. Repeating it changes nothing.
+
+    https://docs.stripe.com/api/subscription_schedules/update: the present phase has to be named again, with its start.
+    """
+    present = schedule["phases"][-1]
+    return _client().v1.subscription_schedules.update(
+        schedule["id"],
+        {
+            "end_behavior": "release",
+            "proration_behavior": "none",
+            "phases": [
+                {
+                    "items": [{"price": item["price"], "quantity": item["quantity"]} for item in present["items"]],
+                    "start_date": present["start_date"],
+                    "end_date": present["end_date"],
+                },
+                {
+                    "items": [{"price": price_id, "quantity": 1}],
+                    "duration": {"interval": interval, "interval_count": interval_count},
+                },
+            ],
+        },
+    )
+
+
+@_our_errors()
+def release_schedule(schedule_id: str) -> stripe.SubscriptionSchedule:
+    """The subscription goes on as it is. https://docs.stripe.com/api/subscription_schedules/release
+
+    Raises StripeRefused for one that is not at work any more.
+    """
+    return _client().v1.subscription_schedules.release(schedule_id)
 
 
 @_our_errors()
@@ -242,10 +484,95 @@ def cancel_at_period_end(subscription_id: str, *, comment: str = "") -> stripe.S
 
 
 @_our_errors()
+def undo_cancellation(subscription_id: str) -> stripe.Subscription:
+    """Takes back cancel_at_period_end and the portal's cancel_at alike. Repeating it changes nothing."""
+    return _client().v1.subscriptions.update(subscription_id, {"cancel_at": ""})
+
+
+@_our_errors()
 def cancel_now(subscription_id: str, *, comment: str = "") -> stripe.Subscription:
     """https://docs.stripe.com/api/subscriptions/cancel. Raises ResourceMissing when it has ended already."""
     params: SubscriptionCancelParams = {"cancellation_details": {"comment": comment}} if comment else {}
     return _client().v1.subscriptions.cancel(subscription_id, params)
+
+
+# --- invoices ---------------------------------------------------------------------------------------------------------
+
+
+@_our_errors()
+def list_invoices(customer_id: str, *, limit: int, after: str | None = None) -> stripe.ListObject[stripe.Invoice]:
+    """A page of a customer's invoices, newest first, with `payments` expanded. https://docs.stripe.com/api/invoices/list
+
+    Raises ResourceMissing for an unknown `after`.
+    """
+    params: dict[str, Any] = {"customer": customer_id, "limit": limit, "expand": ["data.payments"]}
+    if after:
+        params["starting_after"] = after
+    return _client().v1.invoices.list(params)  # type: ignore[arg-type]
+
+
+@_our_errors()
+def open_invoices(subscription_id: str) -> list[stripe.Invoice]:
+    """Those that wait to be paid, newest first. https://docs.stripe.com/api/invoices/list"""
+    return _client().v1.invoices.list({"subscription": subscription_id, "status": "open", "limit": 100}).data
+
+
+@_our_errors()
+def void_invoice(invoice_id: str) -> stripe.Invoice:
+    """Nobody owes it any more. https://docs.stripe.com/api/invoices/void"""
+    return _client().v1.invoices.void_invoice(invoice_id)
+
+
+@_our_errors()
+def list_charges(customer_id: str) -> list[stripe.Charge]:
+    """The customer's last 100 charges, newest first: what was paid, refunded, disputed.
+
+    https://docs.stripe.com/api/charges/list
+    """
+    return _client().v1.charges.list({"customer": customer_id, "limit": 100}).data
+
+
+@_our_errors()
+def customer_of_charge(charge_id: str) -> str | None:
+    """https://docs.stripe.com/api/charges/retrieve"""
+    return _client().v1.charges.retrieve(charge_id)["customer"]
+
+
+@_our_errors()
+def subscription_paid_by(payment_intent_id: str) -> str | None:
+    """The id of the subscription whose invoice a payment settled; None when it was for something else.
+
+    https://docs.stripe.com/api/invoice-payment/list
+    """
+    found = _client().v1.invoice_payments.list(
+        {
+            "payment": {"type": "payment_intent", "payment_intent": payment_intent_id},
+            "limit": 1,
+            "expand": ["data.invoice"],
+        }
+    )
+    parent = found.data[0]["invoice"]["parent"] if found.data else None
+    return parent["subscription_details"]["subscription"] if parent else None
+
+
+@_our_errors()
+def list_disputes(payment_intent_id: str) -> list[stripe.Dispute]:
+    """https://docs.stripe.com/api/disputes/list"""
+    return _client().v1.disputes.list({"payment_intent": payment_intent_id, "limit": 100}).data
+
+
+# --- the customer portal ----------------------------------------------------------------------------------------------
+
+
+@_our_errors()
+def create_portal_session(
+    *, customer_id: str, return_url: str, configuration_id: str | None
+) -> stripe.billing_portal.Session:
+    """Stripe's own page for cards, address and invoices. https://docs.stripe.com/api/customer_portal/sessions/create"""
+    params: dict[str, Any] = {"customer": customer_id, "return_url": return_url}
+    if configuration_id:
+        params["configuration"] = configuration_id
+    return _client().v1.billing_portal.sessions.create(params)  # type: ignore[arg-type]
 
 
 # --- money that was paid ----------------------------------------------------------------------------------------------
@@ -271,6 +598,5 @@ def payment_of(invoice_id: str | None) -> Payment | None:
 @_our_errors()
 def refund(payment_intent_id: str, amount_cents: int, *, idempotency_key: str) -> stripe.Refund:
     """https://docs.stripe.com/api/refunds/create"""
-    return _client().v1.refunds.create(
-        {"payment_intent": payment_intent_id, "amount": amount_cents}, {"idempotency_key": idempotency_key}
-    )
+    params: dict[str, Any] = {"payment_intent": payment_intent_id, "amount": amount_cents}
+    return _once(_client().v1.refunds.create, params, key=idempotency_key)

@@ -6,12 +6,15 @@ the wrong order or never leads to the same rows: each look writes what is true a
 
 import contextlib
 import logging
-from datetime import UTC, datetime
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import stripe
 from django.utils import timezone
 
+from billing import disputes as disputes_of_plan
 from billing import stripe_gateway
 from billing.customers import locked_account
 from billing.models import BillingAccount, PlanPrice, UserPlan
@@ -22,40 +25,118 @@ logger = logging.getLogger(__name__)
 # ones never began: nothing was paid, nothing is served.
 LIVE_STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
 NEVER_BEGAN = frozenset({"incomplete", "incomplete_expired"})
+# A plan that follows another within this time goes on in its monthly windows: ending a plan and taking it again must
+# not empty the counters.
+SAME_WINDOWS_WITHIN = timedelta(days=31)
+# In a subscription's metadata: who got it by hand, and why. See billing/grants.py.
+GRANT_REASON = "grant_reason"
 
 
-def sync_user(user_id: int) -> UserPlan | None:
+def sync_user(user_id: int, *, disputes: bool = False) -> UserPlan | None:
     """Lock the user, ask Stripe, write what it says. Returns the live plan (None: there is none).
 
-    Raises StripeUnavailable; then nothing was written.
+    disputes: also look at what the bank took back, which costs more calls (see sync_locked). Raises
+    StripeUnavailable; then nothing was written.
     """
     with locked_account(user_id) as account:
-        return sync_locked(account)
+        return sync_locked(account, disputes=disputes)
 
 
-def sync_locked(account: BillingAccount) -> UserPlan | None:
-    """sync_user for a caller that holds the lock (billing.customers.locked_account)."""
+def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan | None:
+    """sync_user for a caller that holds the lock (billing.customers.locked_account).
+
+    One call to Stripe, and a second where a bill is overdue or the next one is not simply the price. Disputes are
+    looked at when an event tells of one, and by the reconcile; in between a row keeps what was seen.
+    """
     if not account.stripe_customer_id:
         return None
     subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
     subscriptions = _keep_the_newest_live_one(subscriptions)
-    known = PlanPrice.objects.in_bulk(
-        {_item(subscription)["price"]["id"] for subscription in subscriptions}, field_name="stripe_price_id"
-    )
+    disputed_since: dict[str, int | None] = {}
+    if disputes and (live_one := next((s for s in subscriptions if s["status"] in LIVE_STATUSES), None)):
+        disputed_since[live_one["id"]] = disputes_of_plan.disputed_since(account.stripe_customer_id, live_one)
+        # A lost one has ended it.
+        subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
+    _note_trial(account, subscriptions)
+    _release_spent_schedules(subscriptions)
+    looks = _looks(account, subscriptions)
     # Ended ones first: the live row may only be written once the one before it has ceased to be live.
     live: UserPlan | None = None
-    for subscription in sorted(subscriptions, key=lambda s: s["status"] in LIVE_STATUSES):
-        price = known.get(_item(subscription)["price"]["id"])
+    for look in sorted(looks, key=lambda look: look.is_live):
+        subscription_id, columns = look.subscription["id"], _columns(account, look)
+        if not look.is_live:
+            columns["disputed_since"] = None
+        elif subscription_id in disputed_since:
+            columns["disputed_since"] = _time(disputed_since[subscription_id])
+        row, _ = UserPlan.objects.update_or_create(stripe_subscription_id=subscription_id, defaults=columns)
+        live = row if row.is_live else live
+    return live
+
+
+@dataclass
+class _Look:
+    """A subscription as it is now, with what our rows add to it."""
+
+    subscription: stripe.Subscription
+    price: PlanPrice
+    prices: dict[str, PlanPrice]  # by Stripe's id, also of what it changes to
+    known: UserPlan | None
+    usage_anchored_at: datetime | None
+
+    @property
+    def item(self) -> Any:
+        return _item(self.subscription)
+
+    @property
+    def is_live(self) -> bool:
+        return self.subscription["status"] in LIVE_STATUSES
+
+
+def _looks(account: BillingAccount, subscriptions: list[stripe.Subscription]) -> list[_Look]:
+    """Those that began, of plans that we know, oldest first."""
+    begun = [s for s in reversed(subscriptions) if s["status"] not in NEVER_BEGAN]
+    wanted = {price_id for s in begun for price_id in _price_ids(s)}
+    prices = PlanPrice.objects.in_bulk(wanted, field_name="stripe_price_id")
+    rows = UserPlan.objects.in_bulk([s["id"] for s in begun], field_name="stripe_subscription_id")
+    looks: list[_Look] = []
+    for subscription in begun:
+        price = prices.get(_item(subscription)["price"]["id"])
         if price is None:
             logger.error("Subscription %s has a price that is not in our catalogue", subscription["id"])
             continue
-        if subscription["status"] in NEVER_BEGAN:
-            continue
-        row, _ = UserPlan.objects.update_or_create(
-            stripe_subscription_id=subscription["id"], defaults=_columns(account, price, subscription)
-        )
-        live = row if row.is_live else live
-    return live
+        anchor = _carried_anchor(looks[-1], subscription) if looks else None
+        looks.append(_Look(subscription, price, prices, rows.get(subscription["id"]), anchor))
+    return looks
+
+
+def _carried_anchor(before: _Look, subscription: stripe.Subscription) -> datetime | None:
+    """The anchor of the plan before, where this one follows it closely; None: its own start."""
+    began, ended = _time(subscription["start_date"]), _time(before.subscription["ended_at"])
+    assert began
+    if ended is not None and began - ended > SAME_WINDOWS_WITHIN:
+        return None
+    return before.usage_anchored_at or _time(before.subscription["start_date"])
+
+
+def _note_trial(account: BillingAccount, subscriptions: list[stripe.Subscription]) -> None:
+    """Remember a person's one trial, whatever becomes of the subscription."""
+    if account.trial_started_at is None:
+        starts = [s["trial_start"] for s in subscriptions if s["trial_start"] and not _metadata(s, GRANT_REASON)]
+        if starts:
+            account.trial_started_at = _time(min(starts))
+            account.save(update_fields=["trial_started_at"])
+
+
+def _release_spent_schedules(subscriptions: list[stripe.Subscription]) -> None:
+    """A schedule that has done its change, or never got one, only stands in the way of the next: Stripe lets nothing
+    be changed beside it."""
+    for subscription in subscriptions:
+        schedule = subscription["schedule"]
+        if schedule and schedule["status"] == "active" and _next_phase(subscription) is None:
+            # Refused: it has ended by itself meanwhile.
+            with contextlib.suppress(stripe_gateway.StripeRefused):
+                stripe_gateway.release_schedule(schedule["id"])
+            subscription["schedule"] = None
 
 
 def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[stripe.Subscription]:
@@ -69,14 +150,15 @@ def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[
         # Missing: it has ended meanwhile, as wanted.
         with contextlib.suppress(stripe_gateway.ResourceMissing):
             stripe_gateway.cancel_now(older["id"], comment="Replaced by a newer purchase")
-    return stripe_gateway.list_subscriptions(live[0]["customer"]) if len(live) > 1 else subscriptions
+    return stripe_gateway.list_subscriptions(live[0]["customer"]["id"]) if len(live) > 1 else subscriptions
 
 
 def _refund_from(subscription: stripe.Subscription, moment: int) -> None:
     """Give back what was paid for the time from `moment` (Unix seconds) to the end of the paid period."""
     item = _item(subscription)
     start, end = item["current_period_start"], item["current_period_end"]
-    paid = stripe_gateway.payment_of(subscription["latest_invoice"])
+    invoice = subscription["latest_invoice"]
+    paid = stripe_gateway.payment_of(invoice["id"]) if invoice else None
     if paid and start <= moment < end:
         # A fixed moment gives the same amount on every try, so that the idempotency key holds.
         unused = paid.amount_cents * (end - moment) // (end - start)
@@ -84,35 +166,145 @@ def _refund_from(subscription: stripe.Subscription, moment: int) -> None:
             stripe_gateway.refund(paid.payment_intent_id, unused, idempotency_key=f"replaced-{subscription['id']}")
 
 
+# --- reading a subscription -------------------------------------------------------------------------------------------
+
+
 def _item(subscription: stripe.Subscription) -> Any:
-    # `subscription.items` is a method of the SDK's object, hence the brackets. We sell one item per subscription.
-    return subscription["items"]["data"][0]
+    """The item of the plan itself; what is metered is billed beside it.
+
+    `subscription.items` is a method of the SDK's object, hence the brackets.
+    """
+    items = subscription["items"]["data"]
+    return next((item for item in items if item["price"]["recurring"]["usage_type"] == "licensed"), items[0])
 
 
-def _columns(account: BillingAccount, price: PlanPrice, subscription: stripe.Subscription) -> dict[str, Any]:
-    item = _item(subscription)
+def _price_ids(subscription: stripe.Subscription) -> list[str]:
+    ids = [_item(subscription)["price"]["id"]]
+    if phase := _next_phase(subscription):
+        ids.append(phase["items"][0]["price"])
+    if waiting := subscription["pending_update"]:
+        ids += [item["price"]["id"] for item in waiting["subscription_items"] or []]
+    return ids
+
+
+def _next_phase(subscription: stripe.Subscription) -> Any:
+    """The phase of its schedule that comes after the present one; None when nothing is to change."""
+    schedule = subscription["schedule"]
+    if not schedule or not schedule["current_phase"]:
+        return None
+    end = schedule["current_phase"]["end_date"]
+    return next((phase for phase in schedule["phases"] if phase["start_date"] >= end), None)
+
+
+def _metadata(subscription: stripe.Subscription, name: str) -> str:
+    metadata = subscription["metadata"]
+    return metadata[name] if metadata and name in metadata else ""
+
+
+def _columns(account: BillingAccount, look: _Look) -> dict[str, Any]:
+    subscription, item = look.subscription, look.item
     status = subscription["status"]
-    period_start, period_end = _time(item["current_period_start"]), _time(item["current_period_end"])
     cancel_at = subscription["cancel_at"]
     if cancel_at is None and subscription["cancel_at_period_end"]:
         cancel_at = item["current_period_end"]
-    is_live = status in LIVE_STATUSES
-    return {
+    columns = {
         "user_id": account.user_id,
-        "plan_id": price.plan_id,
-        "stripe_price_id": price.stripe_price_id,
-        "duration_months": price.months,
-        "amount_cents": price.amount_cents,
+        "plan_id": look.price.plan_id,
+        "stripe_item_id": item["id"],
+        "stripe_price_id": look.price.stripe_price_id,
+        "duration_months": look.price.months,
+        "amount_cents": look.price.amount_cents,
         "status": status,
-        "is_live": is_live,
+        "is_live": look.is_live,
         "start_date": _time(subscription["start_date"]),
-        "current_period_start": period_start,
-        "current_period_end": period_end,
-        "cancel_at": _time(cancel_at) if is_live else None,
-        "ended_at": None if is_live else _time(subscription["ended_at"]) or timezone.now(),
-        # What is overdue is the period that began without being paid.
-        "past_due_since": period_start if status == "past_due" else None,
+        "current_period_start": _time(item["current_period_start"]),
+        "current_period_end": _time(item["current_period_end"]),
+        "trial_end": _time(subscription["trial_end"]) if status == "trialing" else None,
+        "usage_anchored_at": look.usage_anchored_at,
+        "grant_reason": _metadata(subscription, GRANT_REASON)[:200],
+        "cancel_at": _time(cancel_at) if look.is_live else None,
+        "ended_at": None if look.is_live else _time(subscription["ended_at"]) or timezone.now(),
         "synced_at": timezone.now(),
+    }
+    return columns | _owed(look) | _changing(look) | _next_charge(look, cancel_at) | _card(subscription)
+
+
+def _owed(look: _Look) -> dict[str, Any]:
+    """What waits to be paid, and since when the present period is not paid."""
+    subscription, invoice = look.subscription, look.subscription["latest_invoice"]
+    waits = look.is_live and invoice and invoice["status"] == "open"
+    since = None
+    if subscription["status"] in ("past_due", "unpaid"):
+        # Of several unpaid bills the oldest counts: another month of not paying begins no new grace.
+        unpaid = stripe_gateway.open_invoices(subscription["id"])
+        since = min((one["created"] for one in unpaid), default=look.item["current_period_start"])
+    return {
+        "past_due_since": _time(since),
+        "open_invoice_cents": invoice["amount_remaining"] if waits else None,
+        "open_invoice_url": (invoice["hosted_invoice_url"] or "") if waits else "",
+        "next_attempt_at": _time(invoice["next_payment_attempt"]) if waits else None,
+    }
+
+
+def _changing(look: _Look) -> dict[str, Any]:
+    """What it is going to change to: scheduled, or waiting for the bank's consent."""
+    subscription = look.subscription
+    phase, waiting = _next_phase(subscription), subscription["pending_update"]
+    pending = look.prices.get(phase["items"][0]["price"]) if phase else None
+    awaited = next(
+        (
+            look.prices[item["price"]["id"]]
+            for item in (waiting["subscription_items"] or [] if waiting else [])
+            if item["price"]["id"] in look.prices
+        ),
+        None,
+    )
+    schedule = subscription["schedule"]
+    return {
+        "stripe_schedule_id": schedule["id"] if schedule and look.is_live else "",
+        "pending_price_id": pending.pk if pending else None,
+        "pending_at": _time(phase["start_date"]) if pending else None,
+        "awaited_price_id": awaited.pk if awaited else None,
+        "awaited_until": _time(waiting["expires_at"]) if awaited else None,
+    }
+
+
+def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
+    """What the next renewal is going to cost and when; Stripe is asked only where it is not simply the price."""
+    subscription, item = look.subscription, look.item
+    nothing = {"next_charge_cents": None, "next_charge_at": None}
+    renews = subscription["status"] in ("active", "trialing", "past_due")
+    if not renews or (cancel_at is not None and cancel_at <= item["current_period_end"]):
+        return nothing
+    cents = look.price.amount_cents * item["quantity"]
+    is_plain = not (
+        subscription["discounts"]
+        or subscription["customer"]["balance"]
+        or _next_phase(subscription)
+        or len(subscription["items"]["data"]) > 1
+    )
+    if not is_plain:
+        preview = stripe_gateway.preview_next_invoice(subscription["id"])
+        cents = preview["amount_due"] if preview else 0
+    if not cents and not look.price.amount_cents:
+        return nothing
+    return {"next_charge_cents": cents, "next_charge_at": _time(item["current_period_end"])}
+
+
+def _card(subscription: stripe.Subscription) -> dict[str, Any]:
+    """The card that will be charged: the subscription's own, else the customer's default."""
+    method = subscription["default_payment_method"]
+    customer = subscription["customer"]
+    if not method and "invoice_settings" in customer:  # a deleted customer has none
+        method = customer["invoice_settings"]["default_payment_method"]
+    if not method or method["type"] != "card":
+        return {"card_brand": "", "card_last4": "", "card_expires_on": None}
+    card = method["card"]
+    year, month = card["exp_year"], card["exp_month"]
+    return {
+        "card_brand": card["brand"][:20],
+        "card_last4": card["last4"],
+        "card_expires_on": date(year, month, monthrange(year, month)[1]),
     }
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.checkout import confirm_checkout, start_checkout
-from billing.errors import AlreadySubscribed, CheckoutNotFound, PlanChangeNotAvailable, PlanNotFound
+from billing.errors import AlreadySubscribed, CheckoutNotFound, PlanChangeRequired, PlanNotFound
 from billing.forms import CheckoutCancelledForm, CheckoutReturnForm, ChooseForm, PricingForm
 from billing.offers import comparison, offers, plans_on_sale
 from billing.subscriptions import live_plan
@@ -63,7 +63,7 @@ def choose(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(f"{reverse('account_login')}?{query}", status=303)
     try:
         url = start_checkout(request.user, plan_id, months)
-    except (AlreadySubscribed, PlanChangeNotAvailable) as error:
+    except (AlreadySubscribed, PlanChangeRequired) as error:
         error.details |= {"next_url": reverse("accounts:settings"), "next_label": "Go to your plan"}
         raise
     except PlanNotFound as error:

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from djstripe.models import Event, WebhookEndpoint, WebhookEventTrigger
 
+from billing import stripe_gateway
 from billing.customers import locked_account
 from billing.models import BillingAccount
 from billing.sync import sync_locked
@@ -100,7 +101,7 @@ def process(trigger_id: int) -> str:
                 return "duplicate"
             trigger.process(api_key=settings.STRIPE_SECRET_KEY)
             if account:
-                sync_locked(account)
+                sync_locked(account, disputes=trigger.json_body["type"].startswith("charge.dispute."))
             return "processed"
     except Exception as exc:
         WebhookEventTrigger.objects.filter(pk=trigger_id, processed=False).update(
@@ -209,5 +210,8 @@ def _lock_of_nobody() -> Iterator[None]:
 
 def _customer_of(event: dict[str, Any]) -> str | None:
     thing = event["data"]["object"]
+    if thing.get("object") == "dispute" and _is_word(thing.get("charge")):
+        # A dispute names the charge only.
+        return stripe_gateway.customer_of_charge(thing["charge"])
     customer = thing.get("id") if thing.get("object") == "customer" else thing.get("customer")
     return customer if isinstance(customer, str) else None

@@ -88,6 +88,8 @@ PURCHASE = (
 )
 API_READ = (Policy("300/m"),)
 API_WRITE = (Policy("60/m", methods=WRITE), Policy("300/m", methods=READ))
+# Each asks Stripe, which counts too.
+REMOTE_READ = (Policy("60/m"),)
 METERING = (Policy("6000/m", by_api_key), Policy("20000/m", by_address))
 PROBE = (Policy("600/m", by_address),)
 
@@ -129,7 +131,11 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "api:user_usage": API_READ,
     "api:create_checkout_session": PURCHASE,
     "api:purchase_plan": PURCHASE,
+    "api:purchase_preview": PURCHASE,
     "api:cancel_plan": PURCHASE,
+    "api:resume_plan": PURCHASE,
+    "api:user_invoices": REMOTE_READ,
+    "api:billing_portal_session": PURCHASE,
     # Stripe sends bursts from few addresses; a bad signature costs us one HMAC.
     "api:stripe_webhook": (Policy("6000/m", by_address),),
     "api:usage_events": METERING,

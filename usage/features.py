@@ -41,6 +41,15 @@ class Metered:
         """May an amount be negative? Only where there is no window: a day that is over cannot get emptier."""
         return self.window is Window.NONE
 
+    def when_over(self, used: int, limit: int, plan_name: str) -> str:
+        """What a change to a plan that allows less than is used means, for the customer."""
+        if self.window is Window.NONE:
+            return f"{used:,} {self.unit}, {plan_name} allows {limit:,}: they stay readable, no new uploads."
+        return (
+            f"{used:,} {self.unit} used, {plan_name} allows {limit:,} "
+            f"{'a day' if self.window is Window.DAY else 'a month'}: no new use until the next reset."
+        )
+
     def limit_of(self, plan: Any) -> int | None:
         """The plan's limit in one window; None: unlimited."""
         return getattr(plan, self.limit_field) if self.limit_field else None

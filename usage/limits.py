@@ -28,7 +28,7 @@ def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None)
     user_plan = user_plan or live_plan(user_id)
     if user_plan is None or not user_plan.is_active(now):
         return []
-    windows = {feature: window_at(metered.window, now, user_plan.start_date) for feature, metered in FEATURES.items()}
+    windows = {feature: window_at(metered.window, now, user_plan.usage_anchor) for feature, metered in FEATURES.items()}
     # Feature and start together: three exact places in the index, however many old windows a user has.
     present = reduce(or_, (Q(feature=feature, window_start=start) for feature, (start, _) in windows.items()))
     used = dict(UsageCounter.objects.filter(present, user_id=user_id).values_list("feature", "used"))

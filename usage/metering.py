@@ -170,10 +170,10 @@ def _place(use: _Use, user_plan: UserPlan | None, now: datetime) -> _Place:
         # What is gone is gone, whether they still pay or not.
         return _Place(timestamp, ALWAYS, None, limit=0, alert_window=ALWAYS)
     _check_size(use, user_plan)
-    window_start, resets_at = window_at(metered.window, timestamp, user_plan.start_date)
+    window_start, resets_at = window_at(metered.window, timestamp, user_plan.usage_anchor)
     alert_window = window_start
     if metered.window is Window.NONE:
-        alert_window, _ = month_at(timestamp, user_plan.start_date)
+        alert_window, _ = month_at(timestamp, user_plan.usage_anchor)
     return _Place(timestamp, window_start, resets_at, metered.limit_of(user_plan.plan), alert_window)
 
 

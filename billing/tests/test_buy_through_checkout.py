@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from billing import stripe_gateway
 from billing.checkout import confirm_checkout, start_checkout
-from billing.errors import AlreadySubscribed, CheckoutNotFound, PlanChangeNotAvailable, PlanNotFound
+from billing.errors import AlreadySubscribed, CheckoutNotFound, PlanChangeRequired, PlanNotFound
 from billing.models import BillingAccount, Plan, UserPlan
 from billing.subscriptions import live_plan
 
@@ -79,7 +79,7 @@ def test_who_has_the_plan_is_told_so(alice, plans, stripe):
     stripe.pay(session_of(start_checkout(alice, plans["pro"].pk, 1)))
     with pytest.raises(AlreadySubscribed):
         start_checkout(alice, plans["pro"].pk, 1)
-    with pytest.raises(PlanChangeNotAvailable):
+    with pytest.raises(PlanChangeRequired):
         start_checkout(alice, plans["team"].pk, 1)
 
 
@@ -154,4 +154,4 @@ def test_through_the_api(client, alice, plans, stripe):
     assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
     other = wanted | {"plan_id": plans["team"].pk}
     refused = client.post("/api/create-checkout-session", other, content_type="application/json")
-    assert (refused.status_code, refused.json()["code"]) == (409, "plan_change_not_available")
+    assert (refused.status_code, refused.json()["code"]) == (409, "plan_change_required")

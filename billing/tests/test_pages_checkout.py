@@ -72,7 +72,7 @@ def test_a_plan_that_is_not_on_sale_is_a_404_page_with_the_way_to_the_plans(cust
     assert "not on sale" in words(page) and "/api/" not in words(page)
 
 
-@pytest.mark.parametrize(("wanted", "said"), [("team", "Cancel the present plan"), ("pro", "the plan you have")])
+@pytest.mark.parametrize(("wanted", "said"), [("team", "only the difference is charged"), ("pro", "the plan you have")])
 def test_who_has_a_plan_is_told_what_to_do_instead(customer, choose, session_of, plans, stripe, wanted, said):
     stripe.pay(session_of(plans["pro"]))
     page = choose(plans[wanted])

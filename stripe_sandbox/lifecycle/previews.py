@@ -36,7 +36,7 @@ def of_subscription(sandbox: Sandbox, subscription: Document, wish: dict[str, An
     subscriptions.check_not_scheduled(subscription, wish)
     ending = subscriptions.changes_of_end(sandbox, subscription, wish)
     if subscription_changes.is_change(wish):
-        made = subscription_changes.plan(sandbox, subscription, wish)
+        made = subscription_changes.plan(sandbox, {**subscription, **ending}, wish)
     elif "cancel_at" in ending:
         made = subscription_changes.plan_end(sandbox, subscription, ending["cancel_at"], wish)
     else:

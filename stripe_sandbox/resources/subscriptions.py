@@ -163,7 +163,7 @@ def update(sandbox: Sandbox, params: dict[str, Any], subscription: str) -> Docum
     changes |= _plain_changes(sandbox, document, params)
     ending = life.changes_of_end(sandbox, {**document, **changes}, params)
     if is_change:
-        made = subscription_changes.plan(sandbox, {**document, **changes}, params)
+        made = subscription_changes.plan(sandbox, {**document, **changes, **ending}, params)
     elif "cancel_at" in ending:
         made = subscription_changes.plan_end(sandbox, document, ending["cancel_at"], params)
     else:
