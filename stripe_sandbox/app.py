@@ -1,4 +1,4 @@
-"""The ASGI application: /v1 for the API, /c and /i for hosted pages, /_sandbox for control.
+"""The ASGI application: /v1 for the API, /c, /i and /p for hosted pages, /_sandbox for control.
 
 Everything runs on the one event loop, a request at a time: each is a few milliseconds of synchronous Python.
 """
@@ -14,7 +14,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import checkout_page, control, control_page, hosted_pages, idempotency, invoice_page
+from . import (
+    authentication_page,
+    checkout_page,
+    control,
+    control_page,
+    hosted_pages,
+    idempotency,
+    invoice_page,
+    portal_page,
+)
 from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle, note_unemulated
 from .errors import StripeError, unrecognized_url
 from .sandbox import Sandbox
@@ -117,7 +126,9 @@ def create_app(sandbox: Sandbox) -> Starlette:
         Route("/v2/{path:path}", api),
         hosted_pages.stylesheet_route(),
         *checkout_page.routes(sandbox),
+        *authentication_page.routes(sandbox),
         *invoice_page.routes(sandbox),
+        *portal_page.routes(sandbox),
         *control.routes(sandbox),
         *control_page.routes(sandbox),
     ]

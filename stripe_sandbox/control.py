@@ -23,7 +23,6 @@ from .billing_cycle import boundary
 from .errors import StripeError, invalid
 from .lifecycle import checkout_sessions as session_life
 from .lifecycle import payment_methods
-from .lifecycle import subscriptions as subscription_life
 from .sandbox import Sandbox
 from .store import Document
 
@@ -36,14 +35,19 @@ FAILING_CARD, WORKING_CARD = "4000000000000341", "4242424242424242"
 Handler = Callable[[Sandbox, Request, dict[str, Any]], Any]
 
 
+def card_details(sandbox: Sandbox, number: str) -> dict[str, Any]:
+    """A card of this number with a date in the future and a CVC."""
+    year = datetime.fromtimestamp(sandbox.clock.now(), UTC).year + 3
+    return {"number": number, "exp_month": 12, "exp_year": year, "cvc": "123"}
+
+
 def pay_session(sandbox: Sandbox, session_id: str, card: str, challenge: str = "succeed") -> dict[str, Any]:
     """Pay an open session as its page does, with a valid date and CVC. Returns the completed session.
 
     `challenge` answers the 3D Secure question of a card that has one: "succeed" or "fail". Raises the 402 of
     a refused card; the session is then still open.
     """
-    year = datetime.fromtimestamp(sandbox.clock.now(), UTC).year + 2
-    details = {"number": card, "exp_month": 12, "exp_year": year, "cvc": "123"}
+    details = card_details(sandbox, card)
     payer = session_life.Payer(email="customer@example.com", name="Test Customer", country="US")
     try:
         with sandbox.transaction():
@@ -65,8 +69,7 @@ def cancel_session(sandbox: Sandbox, session_id: str) -> dict[str, Any]:
 def swap_card(sandbox: Sandbox, customer_id: str, card: str) -> Document:
     """Give a customer another card wherever the old one is the default: "the card starts failing".
 
-    That is the customer's default for invoices and the default of every living subscription; where there is
-    none anywhere it becomes the customer's. The card is attached without asking the bank, as a card is that
+    See payment_methods.take_over for where that is. The card is attached without asking the bank, as a card is that
     worked once. Returns the customer.
     """
     if not cards.is_number(card) or card not in cards.BY_NUMBER:
@@ -74,19 +77,9 @@ def swap_card(sandbox: Sandbox, customer_id: str, card: str) -> Document:
     with sandbox.transaction():
         customer = sandbox.get("customer", customer_id, "customer", in_path=True)
         with sandbox.in_time_of(customer):
-            year = datetime.fromtimestamp(sandbox.clock.now(), UTC).year + 3
-            details = {"number": card, "exp_month": 12, "exp_year": year, "cvc": "123"}
-            method = payment_methods.new_card(sandbox, details, {"name": customer["name"]})
+            method = payment_methods.new_card(sandbox, card_details(sandbox, card), {"name": customer["name"]})
             payment_methods.attach(sandbox, method, customer, check=False)
-            subscriptions = [
-                subscription
-                for subscription in sandbox.store.find("subscription", {"customer": customer_id})
-                if subscription["default_payment_method"] and subscription["status"] not in subscription_life.ENDED
-            ]
-            if customer["invoice_settings"]["default_payment_method"] or not subscriptions:
-                payment_methods.make_default(sandbox, method, customer)
-            for subscription in subscriptions:
-                payment_methods.make_default(sandbox, method, subscription)
+            payment_methods.take_over(sandbox, method, customer)
         return customer
 
 

@@ -64,6 +64,7 @@ def exclusive(*params: str) -> StripeError:
 # How Stripe calls a type in "No such ...", where it is not the type's own name.
 _NOUNS = {
     "billing.meter": "billing meter",
+    "billing_portal.configuration": "configuration",
     "payment_method": "PaymentMethod",
     "setup_intent": "setupintent",
     "webhook_endpoint": "webhook endpoint",

@@ -95,7 +95,7 @@ _templates.filters |= {"money": money, "day": day, "grouped": _grouped, "interva
 _templates.globals |= {"test_cards": cards.emulated(), "countries": COUNTRIES}
 
 
-def page(name: str, status: int = 200, form_target: str | None = None, **values: Any) -> HTMLResponse:
+def page(template: str, status: int = 200, form_target: str | None = None, **values: Any) -> HTMLResponse:
     """Render a template. `form_target` is where a form's answer may redirect to besides this site."""
     origins = "'self'"
     parts = urlsplit(form_target or "")
@@ -109,7 +109,7 @@ def page(name: str, status: int = 200, form_target: str | None = None, **values:
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    return HTMLResponse(_templates.get_template(name).render(**values), status, headers)
+    return HTMLResponse(_templates.get_template(template).render(**values), status, headers)
 
 
 def business(sandbox: Sandbox) -> str:
@@ -194,6 +194,18 @@ def typed_card(form: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def typed_country(form: dict[str, str]) -> str | None:
     return form["country"] if form.get("country") in COUNTRIES else None
+
+
+def typed_address(form: dict[str, str]) -> dict[str, Any]:
+    """What the card fields tell of the payer's address."""
+    return {
+        "city": None,
+        "country": typed_country(form),
+        "line1": None,
+        "line2": None,
+        "postal_code": form.get("postal_code", "")[:20] or None,
+        "state": None,
+    }
 
 
 def without_cvc(form: dict[str, str]) -> dict[str, str]:

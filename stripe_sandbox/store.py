@@ -16,6 +16,7 @@ Document = dict[str, Any]
 
 # What lists filter by, per object type. Each becomes a partial index on an expression.
 _INDEXED: dict[str, tuple[str, ...]] = {
+    "billing_portal.session": ("_token",),
     "charge": ("customer", "payment_intent"),
     "checkout.session": ("customer", "subscription", "_payment_intent"),
     "customer": ("email", "test_clock"),

@@ -18,16 +18,19 @@ import functools
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from . import contract, control
+from . import authentication_page, contract, control
 from .deliveries import signed
-from .errors import StripeError
+from .errors import StripeError, card_error
+from .lifecycle import hosted_invoices
 from .resources import webhook_endpoints
 from .sandbox import DEFAULT_SECRET_KEY, DEFAULT_WEBHOOK_SECRET, Exchange, Sandbox, Settings
 from .server import ThreadedServer, listen
+from .testing_portal import CustomerPortal
 
 if TYPE_CHECKING:
     import stripe
@@ -250,16 +253,71 @@ class SandboxServer:
 
         `challenge` ("succeed" or "fail") answers a card that asks for 3D Secure. Raises CardDeclined.
         """
+        with self.acting():
+            return control.pay_session(self.sandbox, session_id, card, challenge)
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """Around what a customer does: the present, the lock, webhooks afterwards, CardDeclined for a 402."""
         try:
             with self.sandbox.lock:
                 self.sandbox.run_due_work()
-                return control.pay_session(self.sandbox, session_id, card, challenge)
+                yield
         except StripeError as error:
             if error.status == 402:
                 raise CardDeclined(error) from None
             raise
         finally:
             self.sandbox.deliveries.release()
+
+    def card_details(self, number: str) -> dict[str, Any]:
+        """What is typed besides the number: a date in the future and a CVC."""
+        return control.card_details(self.sandbox, number)
+
+    def portal(self, session: Any) -> CustomerPortal:
+        """The customer in a session of the portal (an id or an object): `stripe.portal(session).cancel()`."""
+        return CustomerPortal(self, session)
+
+    def pay_invoice(
+        self, invoice: Any, card: str | None = None, *, challenge: str = "succeed", keep: bool = True
+    ) -> dict[str, Any]:
+        """Pay an open invoice on its hosted page, with the card on file or with another by its number.
+
+        With `keep` that other card pays all future bills too. `challenge` ("succeed" or "fail") answers a card
+        that asks for 3D Secure. Returns the invoice. Raises CardDeclined.
+        """
+        invoice_id = invoice if isinstance(invoice, str) else invoice["id"]
+        with self.acting(), self.sandbox.transaction():
+            document = self.sandbox.get("invoice", invoice_id)
+            with self.sandbox.in_time_of(document):
+                if card is None:
+                    attempt = hosted_invoices.pay_with_card_on_file(self.sandbox, document)
+                else:
+                    details = self.card_details(card)
+                    attempt = hosted_invoices.pay_with_card(self.sandbox, document, details, {}, keep=keep)
+                if not attempt.paid and not attempt.requires_action:
+                    raise attempt.error(self.sandbox)
+        if attempt.requires_action:
+            self.authenticate(attempt.intent, challenge)
+        return self.get(invoice_id)
+
+    def authenticate(self, intent: Any, challenge: str = "succeed") -> dict[str, Any]:
+        """Answer the bank (3D Secure) for a payment or setup intent (an id or an object) that waits for it.
+
+        `challenge` is "succeed" or "fail". Returns the intent. Raises CardDeclined when it fails, or when the card
+        is declined after it.
+        """
+        intent_id = intent if isinstance(intent, str) else intent["id"]
+        with self.acting():
+            document = self.sandbox.store.get(intent_id)
+            if document is None:
+                raise KeyError(intent_id)
+            authentication_page.answer(self.sandbox, document, challenge == "succeed")
+        shown = self.get(intent_id)
+        failed = shown.get("last_payment_error") or shown.get("last_setup_error")
+        if failed:
+            raise CardDeclined(card_error(failed["message"], failed["code"], decline_code=failed.get("decline_code")))
+        return shown
 
     def cancel(self, session_id: str) -> dict[str, Any]:
         """Leave the Checkout page by its back link: the session stays open, nothing happens."""

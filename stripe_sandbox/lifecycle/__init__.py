@@ -7,6 +7,8 @@
     invoicing.py           draft, finalize, pay, fail, void an invoice
     subscriptions.py       start, activate, schedule the end of, cancel a subscription
     checkout_sessions.py   pay, refuse, expire a Checkout Session
+    hosted_invoices.py     pay an invoice on its page
+    billing_portal.py      what a customer does in the Customer Portal; billing_portal_configurations.py: what they may
 
 Resources parse a request and call these; the hosted pages and the clock's due work call them too.
 """

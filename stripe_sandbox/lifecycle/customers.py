@@ -6,6 +6,7 @@ import string
 from typing import TYPE_CHECKING, Any
 
 from .. import ids
+from ..errors import invalid
 from ..store import Document
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ def new(sandbox: Sandbox, **values: Any) -> Document:
 
 def _new_prefix() -> str:
     return "".join(c for c in ids.token(40).upper() if c in string.ascii_uppercase + string.digits)[:8]
+
+
+def check_details(params: dict[str, Any]) -> None:
+    """Raises 400 for an email, name, phone or description that Stripe does not take."""
+    email = params.get("email")
+    if email and ("@" not in email or email.startswith("@") or email.endswith("@") or " " in email):
+        raise invalid(f"Invalid email address: {email[:200]}", "email", "email_invalid")
+    for key, longest in (("email", 512), ("name", 256), ("phone", 20), ("description", 5000)):
+        if len(params.get(key) or "") > longest:
+            raise invalid(f"Invalid string: {params[key][:40]}...; must be at most {longest} characters", key)
+
+
+def address(given: Any) -> dict[str, Any] | None:
+    """An address with all of its parts, None for none."""
+    if not given:
+        return None
+    return {key: given.get(key) or None for key in ("city", "country", "line1", "line2", "postal_code", "state")}
 
 
 def no_details() -> dict[str, Any]:

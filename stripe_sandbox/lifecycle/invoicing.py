@@ -22,6 +22,7 @@ from . import customer_balance, discounts, payments, usage_billing
 if TYPE_CHECKING:
     from ..sandbox import Sandbox, Snapshot
 
+PAYABLE = ("open", "uncollectible")
 EMBEDDED_LINES = 10  # Stripe embeds the first ten; the rest is at /lines
 
 
@@ -471,6 +472,7 @@ def finalize(sandbox: Sandbox, invoice: Document, *, apply_balance: bool = True)
             "effective_at": now,
             "ending_balance": ending,
             "hosted_invoice_url": f"{sandbox.settings.public_url}/i/{invoice['id']}",
+            "invoice_pdf": f"{sandbox.settings.public_url}/i/{invoice['id']}/pdf",
             "number": f"{customer['invoice_prefix']}-{number:04d}",
             "starting_balance": starting,
             "status": "open",

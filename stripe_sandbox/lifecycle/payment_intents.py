@@ -47,7 +47,7 @@ def confirm(
     sandbox.change(intent, changes={"_return_url": return_url})
     invoice = invoice_of(sandbox, intent)
     if invoice:
-        if invoice["status"] != "open":
+        if invoice["status"] not in invoicing.PAYABLE:
             raise invalid(f"The invoice of this PaymentIntent is {invoice['status']}.", "intent")
         attempt = subscriptions.pay_invoice(sandbox, invoice, method, authenticated=authenticated)
     else:
@@ -66,6 +66,8 @@ def confirm(
     if attempt.paid and intent["setup_future_usage"] and intent["customer"] and not method["customer"]:
         customer = sandbox.get("customer", intent["customer"])
         payment_methods.attach(sandbox, method, customer, check=False)
+        if intent.get("_takes_over"):
+            payment_methods.take_over(sandbox, method, customer)
     return attempt
 
 
@@ -94,8 +96,8 @@ def answer_challenge(sandbox: Sandbox, intent: Document, succeed: bool) -> payme
         return confirm(sandbox, intent, method, authenticated=True, return_url=intent.get("_return_url"))
     attempt = payments.refuse_authentication(sandbox, intent, method)
     invoice = invoice_of(sandbox, intent)
-    if invoice and invoice["status"] == "open":
-        invoicing.note_failed_attempt(sandbox, invoice, attempt)
+    if invoice and invoice["status"] in invoicing.PAYABLE:
+        invoicing.note_failed_attempt(sandbox, invoice, attempt, invoice["next_payment_attempt"])
     else:
         _tell(sandbox, attempt)
     return attempt

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import cards
 from ..errors import StripeError, card_error, invalid
 from ..store import Document
+from . import subscriptions
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
@@ -125,6 +126,13 @@ def let_go(sandbox: Sandbox, method: Document) -> None:
         sandbox.change(subscription, "customer.subscription.updated", {"default_payment_method": None})
 
 
+def detach(sandbox: Sandbox, method: Document) -> None:
+    """Let it go, and tell it."""
+    customer_id = method["customer"]
+    let_go(sandbox, method)
+    sandbox.events.emit("payment_method.detached", method, {"customer": customer_id})
+
+
 def make_default(sandbox: Sandbox, method: Document, holder: Document) -> None:
     """From now on this card is charged: for all of a customer's invoices, or for one subscription."""
     if holder["object"] == "subscription":
@@ -132,6 +140,24 @@ def make_default(sandbox: Sandbox, method: Document, holder: Document) -> None:
     else:
         settings = {**holder["invoice_settings"], "default_payment_method": method["id"]}
         sandbox.change(holder, "customer.updated", {"invoice_settings": settings})
+
+
+def take_over(sandbox: Sandbox, method: Document, customer: Document) -> None:
+    """From now on this card pays: it becomes the default wherever another one is.
+
+    That is the customer's default for invoices and the default of every living subscription; where there is
+    none anywhere it becomes the customer's. A default of the customer alone would not reach a subscription
+    that Checkout began, because such a one has a card of its own.
+    """
+    paying = [
+        subscription
+        for subscription in sandbox.store.find("subscription", {"customer": customer["id"]})
+        if subscription["default_payment_method"] and subscription["status"] not in subscriptions.ENDED
+    ]
+    if customer["invoice_settings"]["default_payment_method"] or not paying:
+        make_default(sandbox, method, customer)
+    for subscription in paying:
+        make_default(sandbox, method, subscription)
 
 
 def attached_to(sandbox: Sandbox, method_id: str, customer: Document, param: str) -> Document:

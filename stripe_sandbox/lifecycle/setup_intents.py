@@ -154,7 +154,7 @@ def confirm_and_keep(
     """Confirm it, and give the card to the intent's customer when the bank agrees.
 
     Checkout does that by itself, because it may have to make the customer first. An intent that was made to
-    replace the card to be charged (`_becomes_default_of`: a customer or a subscription) sees to that as well.
+    replace the card to be charged (`_takes_over`) sees to that as well.
     """
     if intent["status"] not in CONFIRMABLE:
         raise unexpected_state(intent, "confirm")
@@ -163,9 +163,8 @@ def confirm_and_keep(
         return intent
     customer = sandbox.get("customer", intent["customer"])
     payment_methods.attach(sandbox, method, customer, check=False)
-    holder = sandbox.store.get(intent.get("_becomes_default_of") or "")
-    if holder:
-        payment_methods.make_default(sandbox, method, holder)
+    if intent.get("_takes_over"):
+        payment_methods.take_over(sandbox, method, customer)
     return intent
 
 

@@ -16,6 +16,8 @@ from . import (
     balance_transactions,
     billing_meter_events,
     billing_meters,
+    billing_portal_configurations,
+    billing_portal_sessions,
     charges,
     checkout_sessions,
     coupons,
@@ -50,6 +52,10 @@ COMPOSERS: dict[str, Callable[..., None]] = {
 }
 
 INCLUDABLE: dict[tuple[str, str], Callable[..., Any]] = {
+    (
+        "billing_portal.configuration",
+        "features.subscription_update.products",
+    ): billing_portal_configurations.products_of,
     ("charge", "refunds"): charges.refunds_of,
     ("checkout.session", "line_items"): checkout_sessions.line_items_of,
     ("checkout.session", "total_details.breakdown"): checkout_sessions.breakdown_of,
@@ -72,6 +78,8 @@ __all__ = [
     "balance_transactions",
     "billing_meter_events",
     "billing_meters",
+    "billing_portal_configurations",
+    "billing_portal_sessions",
     "charges",
     "checkout_sessions",
     "coupons",

@@ -59,11 +59,11 @@ def _changes(sandbox: Sandbox, params: dict[str, Any], customer: Document, with_
     if "preferred_locales" in params:
         changes["preferred_locales"] = params["preferred_locales"]
     if "address" in params:
-        changes["address"] = _address(params["address"])
+        changes["address"] = life.address(params["address"])
     if "shipping" in params:
         shipping = params["shipping"] or None
         changes["shipping"] = shipping and {
-            "address": _address(shipping["address"]),
+            "address": life.address(shipping["address"]),
             "name": shipping["name"],
             "phone": shipping.get("phone"),
         }
@@ -85,12 +85,7 @@ def _changes(sandbox: Sandbox, params: dict[str, Any], customer: Document, with_
 
 
 def _check(params: dict[str, Any]) -> None:
-    email = params.get("email")
-    if email and ("@" not in email or email.startswith("@") or email.endswith("@") or " " in email):
-        raise invalid(f"Invalid email address: {email[:200]}", "email", "email_invalid")
-    for key, longest in (("email", 512), ("name", 256), ("phone", 20), ("description", 5000)):
-        if len(params.get(key) or "") > longest:
-            raise invalid(f"Invalid string: {params[key][:40]}...; must be at most {longest} characters", key)
+    life.check_details(params)
     prefix = params.get("invoice_prefix")
     if prefix and not (3 <= len(prefix) <= 12 and prefix.isascii() and prefix.isalnum() and prefix == prefix.upper()):
         raise invalid(
@@ -99,12 +94,6 @@ def _check(params: dict[str, Any]) -> None:
         )
     if params.get("next_invoice_sequence", 1) < 1:
         raise invalid("This value must be greater than or equal to 1.", "next_invoice_sequence")
-
-
-def _address(given: Any) -> dict[str, Any] | None:
-    if not given:
-        return None
-    return {key: given.get(key) or None for key in ("city", "country", "line1", "line2", "postal_code", "state")}
 
 
 @operation("get", "/v1/customers/{customer}")

@@ -226,7 +226,7 @@ def pay(sandbox: Sandbox, params: dict[str, Any], invoice: str) -> Document:
     if document["status"] == "draft":
         invoicing.finalize(sandbox, document)
         sandbox.events.emit("invoice.finalized", document)
-    if document["status"] not in ("open", "uncollectible"):
+    if document["status"] not in invoicing.PAYABLE:
         raise invalid(f"This invoice cannot be paid: its status is {document['status']}.", code="invoice_not_editable")
     if params.get("paid_out_of_band") or document["amount_remaining"] == 0:
         collection.pay_nothing(sandbox, document, out_of_band=bool(params.get("paid_out_of_band")))
@@ -248,7 +248,7 @@ def pay(sandbox: Sandbox, params: dict[str, Any], invoice: str) -> Document:
 @operation("post", _ID + "/void")
 def void(sandbox: Sandbox, params: dict[str, Any], invoice: str) -> Document:
     document = sandbox.get("invoice", invoice, in_path=True)
-    _check_status(document, ("open", "uncollectible"), "void")
+    _check_status(document, invoicing.PAYABLE, "void")
     invoicing.void(sandbox, document)
     return document
 

@@ -99,9 +99,7 @@ def detach(sandbox: Sandbox, params: dict[str, Any], payment_method: str) -> Doc
     method = sandbox.get("payment_method", payment_method, "payment_method", in_path=True)
     if method["customer"] is None:
         raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
-    customer_id = method["customer"]
-    life.let_go(sandbox, method)
-    sandbox.events.emit("payment_method.detached", method, {"customer": customer_id})
+    life.detach(sandbox, method)
     return method
 
 

@@ -198,11 +198,3 @@ def test_a_strict_policy_guards_every_page(http, page):
     # the browser applies form-action to the redirect back as well
     assert "form-action 'self' https://shop.example" in http.get(page).headers["Content-Security-Policy"]
     assert http.get("/c/checkout.css").headers["Content-Type"].startswith("text/css")
-
-
-def test_the_hosted_invoice(stripe, client, http, subscription, ada):
-    invoice = client.v1.invoices.retrieve(subscription.latest_invoice)
-    text = http.get(invoice.hosted_invoice_url.removeprefix(stripe.url)).text
-    for part in (invoice.number, "Paid", "$29.00", "1 × Pro", "Ada Lovelace"):
-        assert part in text
-    assert http.get("/i/in_nothing").status_code == 404
