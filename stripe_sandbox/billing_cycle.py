@@ -29,12 +29,28 @@ def boundary(anchor: int, recurring: dict[str, Any], n: int) -> int:
 
 def next_boundary(anchor: int, recurring: dict[str, Any], after: int) -> int:
     """The first boundary later than `after`, counted from the anchor."""
-    # The average length gives a guess that is never too late, then a few steps.
-    days = {"day": 1, "week": 7, "month": 31, "year": 366}[recurring["interval"]]
-    n = max(0, (after - anchor) // (days * 86400 * recurring["interval_count"]))
+    n = _periods_until(anchor, recurring, after)
     while (moment := boundary(anchor, recurring, n)) <= after:
         n += 1
     return moment
+
+
+def last_boundary(anchor: int, recurring: dict[str, Any], before: int) -> int:
+    """The last boundary earlier than `before`, counted from the anchor; the one before the anchor where `before` is
+    not later than the anchor.
+    """
+    if before <= anchor:
+        return boundary(anchor, recurring, -1)
+    n = max(0, _periods_until(anchor, recurring, before) - 1)
+    while boundary(anchor, recurring, n + 1) < before:
+        n += 1
+    return boundary(anchor, recurring, n)
+
+
+def _periods_until(anchor: int, recurring: dict[str, Any], moment: int) -> int:
+    """About how many periods there are: never too many, and a few steps too few after years."""
+    days = {"day": 1, "week": 7, "month": 31, "year": 366}[recurring["interval"]]
+    return max(0, (moment - anchor) // (days * 86400 * recurring["interval_count"]))
 
 
 def prorated(amount: int, seconds: int, whole: int) -> int:

@@ -82,7 +82,7 @@ class Deliveries:
     # ----------------------------------------------------------------- queueing
     def enqueue(self, event: Document) -> None:
         """Queue the event for every endpoint that wants its type."""
-        for number, endpoint in enumerate(self._sandbox.store.find("webhook_endpoint"), 1):
+        for number, endpoint in enumerate(self._sandbox.store.all_of("webhook_endpoint"), 1):
             wanted = endpoint["enabled_events"]
             if endpoint["status"] == "enabled" and ("*" in wanted or event["type"] in wanted):
                 fate = self._sandbox.chaos.for_delivery(f"endpoint {number}", event["type"])

@@ -8,6 +8,7 @@ rank (an end comes before a renewal), then in the order in which it was planned.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("stripe_sandbox")
 
+# How long others may have to wait for the lock while the clock is being moved far ahead.
+BATCH_SECONDS = 0.02
+
 HANDLERS: dict[str, Callable[[Sandbox, str], None]] = {}
 RANKS: dict[str, int] = {}
+
+
+class _Broken(Exception):
+    """A piece of work failed inside a larger transaction."""
 
 
 def due(kind: str, rank: int = 5) -> Callable[[Callable[[Sandbox, str], None]], Callable[[Sandbox, str], None]]:
@@ -36,6 +44,7 @@ def due(kind: str, rank: int = 5) -> Callable[[Callable[[Sandbox, str], None]], 
 class DueWork:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self.done = 0  # pieces of work of the global timeline since the start, by whichever thread
 
     def add(self, at: int, kind: str, object_id: str, timeline: str | None = None) -> None:
         """Do this kind of work on the object once its timeline (the present one) has reached `at`."""
@@ -69,10 +78,35 @@ class DueWork:
 
     def run(self) -> int:
         """Do all that fell due on the global timeline by now; return how much."""
-        done = 0
+        before = self.done
         while self.run_next(self._sandbox.clock.now()):
-            done += 1
-        return done
+            pass
+        return self.done - before
+
+    def run_batch(self, until: int, reached: Callable[[int], None]) -> bool:
+        """Do the next few milliseconds' worth of the global timeline's work that falls due by `until`, in one
+        transaction, and tell `reached` how far that came.
+
+        Returns whether that was all. A transaction for each piece would spend a third
+        of the time on commits. When one fails, the batch is taken back and its pieces are done again each by itself,
+        so that the others stand and only the broken one is lost.
+        """
+        sandbox, before = self._sandbox, self.done
+        ends = time.perf_counter() + BATCH_SECONDS
+        try:
+            with sandbox.transaction():
+                while (moment := self.run_next(until)) is not None:
+                    if time.perf_counter() >= ends:
+                        break
+                reached(until if moment is None else moment)
+            return moment is None
+        except _Broken:
+            tried, self.done = self.done - before + 1, before
+        for _ in range(tried):
+            moment = self.run_next(until)
+            with sandbox.transaction():
+                reached(until if moment is None else moment)
+        return False
 
     def run_next(self, until: int, timeline: str = GLOBAL) -> int | None:
         """Do the next work of a timeline that falls due by `until`, at its own moment and in its own
@@ -90,9 +124,10 @@ class DueWork:
             with sandbox.clock.at(row["at"], timeline), sandbox.transaction():
                 sandbox.store.execute("DELETE FROM due_work WHERE seq = ?", (row["seq"],))
                 HANDLERS[row["kind"]](sandbox, row["object_id"])
-        except Exception:  # one broken piece of work must not stop all others for ever
+        except Exception as error:  # one broken piece of work must not stop all others for ever
+            if sandbox.in_transaction:  # a step of something larger, which is taken back as a whole
+                raise _Broken(f"{row['kind']} of {row['object_id']}") from error
             log.exception("due work %s of %s failed", row["kind"], row["object_id"])
-            if sandbox.in_transaction:
-                raise  # a step of something larger, which is taken back as a whole
             sandbox.store.execute("DELETE FROM due_work WHERE seq = ?", (row["seq"],))
+        self.done += timeline == GLOBAL
         return row["at"]

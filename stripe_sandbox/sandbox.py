@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .not_emulated import NotEmulated
 from .store import Document, Store
 
 log = logging.getLogger("stripe_sandbox")
+
+_PAUSE_SECONDS = 0.0005
 
 # Obeys the pattern that dj-stripe demands of keys. It opens nothing but a local Stripe.
 DEFAULT_SECRET_KEY = "sk_test_localStripeNoMoneyMoves0000"
@@ -169,22 +172,19 @@ class Sandbox:
 
         Returns how many pieces of work that were. The clock stays ahead of real time by that much, also after
         a restart; only `reset` sets it back. Customers on a test clock are not touched: those clocks have
-        their own /advance. The lock is free between two pieces of work, so that requests and webhooks go on
+        their own /advance. The lock is free every few milliseconds, so that requests and webhooks go on
         meanwhile; they see the clock as far as it has come. Raises ValueError for a moment in the past.
         """
         if moment < self.clock.now():
             raise ValueError("time does not run backwards")
-        done = 0
-        while True:
+        done, arrived = self.due_work.done, False
+        while not arrived:
             with self.lock:
-                reached = self.due_work.run_next(moment)
-                with self.transaction():
-                    self._set_clock(moment if reached is None else reached)
-                if reached is None:
-                    break
-                done += 1
+                arrived = self.due_work.run_batch(moment, self._set_clock)
+            if not arrived:
+                time.sleep(_PAUSE_SECONDS)  # or this thread would have the lock again before any other wakes up
         self.deliveries.release()
-        return done
+        return self.due_work.done - done
 
     def _set_clock(self, moment: int) -> None:
         offset = moment - int(self.clock.wall())
@@ -246,7 +246,7 @@ class Sandbox:
 
         if isinstance(document, Snapshot):
             return document
-        shown = Snapshot({key: value for key, value in document.items() if not key.startswith("_")})
+        shown = Snapshot({key: value for key, value in document.items() if key[0] != "_"})
         compose = COMPOSERS.get(document["object"])
         if compose and document.get("deleted") is not True:
             compose(self, document, shown)

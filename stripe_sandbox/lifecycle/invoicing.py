@@ -124,7 +124,7 @@ def compose(
     subtotal = sum(line["amount"] for line in documents)
     total = subtotal - sum(one["amount"] for one in taken)
     amount_due, ending_balance = customer_balance.settle(total, customer["balance"], currency)
-    account = sandbox.store.find("account")[0]
+    account = sandbox.store.all_of("account")[0]
     invoice = {
         "id": invoice_id,
         "object": "invoice",

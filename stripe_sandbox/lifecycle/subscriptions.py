@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import ids
-from ..billing_cycle import boundary, next_boundary, prorated
+from ..billing_cycle import boundary, last_boundary, next_boundary, prorated
 from ..due_work import due
 from ..errors import exclusive, invalid, not_emulated
 from ..store import Document
@@ -336,13 +336,7 @@ def period_lines(
 
 def start_of_whole(subscription: Document, price: Document, end: int) -> int:
     """Where the whole period that ends at `end` begins, also when it was cut short."""
-    anchor, recurring = subscription["billing_cycle_anchor"], price["recurring"]
-    if end <= anchor:
-        return boundary(anchor, recurring, -1)
-    n = 0
-    while boundary(anchor, recurring, n + 1) < end:
-        n += 1
-    return boundary(anchor, recurring, n)
+    return last_boundary(subscription["billing_cycle_anchor"], price["recurring"], end)
 
 
 def usage_lines(
