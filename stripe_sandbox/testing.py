@@ -462,6 +462,10 @@ class Recorder:
             if event["type"] == "invoice.upcoming" and "id" not in shown:
                 shown = {"id": "none", **shown}  # the one object that has no id: it is not there yet
             found = self._contract.response_errors(event) + self._contract.response_errors(shown)
+            previous = event["data"].get("previous_attributes")
+            if previous is not None:
+                self.counts["events with previous_attributes"] += 1
+                found += self._contract.previous_errors(shown["object"], previous)
             self._note(f"event {event['type']}", found)
 
     def _note(self, what: str, errors: list[str]) -> None:
