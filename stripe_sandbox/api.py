@@ -81,11 +81,16 @@ def handle(sandbox: Sandbox, request: ApiRequest, fate: chaos.Fate = chaos.CALM)
     if answer.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="Stripe"'
     answer.headers = {**headers, **answer.headers}
+    show(sandbox, request.method, request.path, pairs, answer)
+    return answer
+
+
+def show(sandbox: Sandbox, method: str, path: str, pairs: list[tuple[str, str]], answer: Answer) -> None:
+    """Show a request and its answer to the observers."""
     if sandbox.observers:
-        exchange = Exchange(request.method, request.path, pairs, answer.status, json.loads(answer.body))
+        exchange = Exchange(method, path, pairs, answer.status, json.loads(answer.body))
         for observer in sandbox.observers:
             observer(exchange)
-    return answer
 
 
 def note_unemulated(sandbox: Sandbox, method: str, path: str, error: StripeError) -> None:

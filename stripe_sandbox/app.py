@@ -24,7 +24,7 @@ from . import (
     invoice_page,
     portal_page,
 )
-from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle, note_unemulated
+from .api import MAX_BODY_BYTES, Answer, ApiRequest, error_answer, handle, note_unemulated, show
 from .errors import StripeError, unrecognized_url
 from .sandbox import Sandbox
 
@@ -59,18 +59,18 @@ class ApiEndpoint:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                return _plain_error(StripeError(413, "Invalid request: the body is too large."))
+                return self._refusal(request, StripeError(413, "Invalid request: the body is too large."))
         path = request.scope["path"]
         if path.startswith("/v2/"):
             error = unrecognized_url(request.method, path[:500], known_to_stripe=True)
             note_unemulated(self._sandbox, request.method, path, error)
-            return _plain_error(error)
+            return self._refusal(request, error)
         fate = self._sandbox.chaos.for_request(request.method, path)
         if "no_answer" in fate:
             return None
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         if key is not None and key in self._in_flight:
-            return _plain_error(idempotency.in_use(key[:300]))
+            return self._refusal(request, idempotency.in_use(key[:300]))
         if key is not None:
             self._in_flight.add(key)
         try:
@@ -89,6 +89,12 @@ class ApiEndpoint:
         finally:
             if key is not None:
                 self._in_flight.discard(key)
+
+    def _refusal(self, request: Request, error: StripeError) -> Answer:
+        """The answer to a request that does not come as far as api.handle."""
+        answer = _plain_error(error)
+        show(self._sandbox, request.method, request.scope["path"], [], answer)
+        return answer
 
 
 async def _hang_up(scope: Scope) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from . import contract, ids
 from .chaos import Chaos
@@ -82,6 +82,9 @@ class Snapshot(dict[str, Any]):
 class Sandbox:
     """Everything a resource function needs. All changes happen inside `transaction()`, one at a time."""
 
+    # Called with every new sandbox of this process, such as Recorder.watch in a test run.
+    watchers: ClassVar[list[Callable[[Sandbox], object]]] = []
+
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.contract = contract.load()
@@ -89,6 +92,7 @@ class Sandbox:
         self.store = Store(self.settings.database)
         self.request = Request()
         self.lock = threading.RLock()
+        # Who is told of every request with its answer, and of every event once it is committed.
         self.observers: list[Callable[[Exchange], None]] = []
         self.event_observers: list[Callable[[Document], None]] = []
         self.chaos = Chaos(self)
@@ -97,6 +101,8 @@ class Sandbox:
         self.due_work = DueWork(self)
         self.deliveries = Deliveries(self)
         self._depth = 0
+        for watch in self.watchers:
+            watch(self)
         self._prepare()
 
     def _prepare(self) -> None:

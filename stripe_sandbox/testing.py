@@ -403,12 +403,24 @@ class SandboxServer:
         return [*arriving, *(event for _, held in waiting for event in held), *late]
 
 
+_COUNTED = (
+    "requests",
+    "valid requests",
+    "invalid requests, refused",
+    "responses",
+    "error responses",
+    "events",
+    "events with previous_attributes",
+)
+
+
 @dataclass
 class Recorder:
     """Checks every request, answer and event of a sandbox against the contract, and counts them.
 
     A request that the contract forbids must have been refused with a 4xx; every 200 must be what the contract
-    promises, every error an error of its shape.
+    promises for that operation, every error an error of its shape; an event's object one of its kind, and its
+    previous_attributes what such an object can have had.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -427,10 +439,13 @@ class Recorder:
     def exchange(self, exchange: Exchange) -> None:
         with self._lock:
             self.counts["requests"] += 1
-            self._check_request(exchange)
+            route = self._contract.route(exchange.method, exchange.path)
+            self._check_request(exchange, route[0] if route else None)
             self.counts["responses"] += 1
-            if exchange.status == 200:
-                found = self._contract.response_errors(exchange.body)
+            if exchange.status == 200 and route:
+                found = self._contract.answer_errors(exchange.method, route[0], exchange.body)
+            elif exchange.status == 200:
+                found = ["Stripe has no such URL"]
             else:
                 self.counts["error responses"] += 1
                 error = exchange.body.get("error", {})
@@ -439,11 +454,10 @@ class Recorder:
                     found.append(f"Stripe has no error code {error['code']}")
             self._note(f"answer to {exchange.method} {exchange.path}", found)
 
-    def _check_request(self, exchange: Exchange) -> None:
-        found = self._contract.route(exchange.method, exchange.path)
+    def _check_request(self, exchange: Exchange, template: str | None) -> None:
         errors: list[Any] = ["no such URL"]
-        if found:
-            operation = self._contract.operation_at(exchange.method, found[0])
+        if template:
+            operation = self._contract.operation_at(exchange.method, template)
             errors = self._contract.parse(operation, exchange.pairs)[1]
         if not errors:
             self.counts["valid requests"] += 1
@@ -468,9 +482,20 @@ class Recorder:
                 found += self._contract.previous_errors(shown["object"], previous)
             self._note(f"event {event['type']}", found)
 
+    def totals(self) -> dict[str, Any]:
+        """What was counted and found, as plain JSON; another recorder can `add` it."""
+        return {"counts": dict(self.counts), "problems": self.problems, "unemulated": dict(self.unemulated)}
+
+    def add(self, totals: dict[str, Any]) -> None:
+        """Count in what a recorder of another process has seen."""
+        with self._lock:
+            self.counts.update(totals["counts"])
+            self.problems += totals["problems"]
+            self.unemulated.update(totals["unemulated"])
+
     def _note(self, what: str, errors: list[str]) -> None:
         self.problems += [f"{what}: {error}" for error in errors]
 
     def summary(self) -> str:
-        counts = ", ".join(f"{number} {name}" for name, number in self.counts.items())
+        counts = ", ".join(f"{self.counts[name]} {name}" for name in _COUNTED if self.counts[name])
         return f"Stripe contract: {counts or 'no traffic'}; {len(self.problems)} violations"

@@ -21,7 +21,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from . import check_contract
-from .check_contract import _leaves, err, unflatten
+from .check_contract import _leaves, _to_jsonschema, err, unflatten
 from .quick import QuickChecks
 
 CONTRACT_JSON = Path(__file__).with_name("contract.json")
@@ -46,6 +46,12 @@ class Contract(check_contract.Contract):
             for segment in template.split("/")[1:]:
                 node = node.setdefault("{}" if segment.startswith("{") else segment, {})
             node[""] = template
+        # What each operation returns, beside the objects' schemas.
+        self.root["answers"] = {
+            _answer_key(method, template): _to_jsonschema(operation["returns"], False)
+            for template, operations in self.doc["paths"].items()
+            for method, operation in operations.items()
+        }
         self._validators: dict[str, Draft202012Validator] = {}
         self._quick = QuickChecks(self.root)
 
@@ -112,6 +118,18 @@ class Contract(check_contract.Contract):
         leaves = [leaf for e in self._cached_validator("#/schemas/" + name).iter_errors(obj) for leaf in _leaves(e)]
         return [f"{name}.{'.'.join(map(str, e.absolute_path))}: {e.message[:160]}" for e in leaves]
 
+    def answer_errors(self, method: str, template: str, body: dict) -> list[str]:
+        """What is wrong with a 200 of this operation: the right kind of object or list, and all in it. [] when fine."""
+        pointer = "#/answers/" + _answer_key(method, template)
+        if self._quick.at(pointer)(body):
+            return []
+        if body.get("deleted") is True and method.upper() == "GET":
+            # Stripe answers with what is left of a deleted object; its description leaves that out.
+            promised = self._quick.schema_at(pointer).get("$ref")
+            return self.response_errors(body) if promised == f"#/schemas/{body.get('object')}" else ["deleted"]
+        leaves = [leaf for e in self._cached_validator(pointer).iter_errors(body) for leaf in _leaves(e)]
+        return [f"{'.'.join(map(str, e.absolute_path))}: {e.message[:160]}" for e in leaves]
+
     def error_errors(self, error: dict) -> list[str]:
         """What is wrong with the `error` member of an error answer; [] when fine."""
         return [e.message[:160] for e in self._cached_validator("#/error").iter_errors(error)]
@@ -133,7 +151,8 @@ class Contract(check_contract.Contract):
                 errors.append(f"{at}: there is no {key} to have changed")
             elif not any(self._quick.of(choice)(value) for choice in choices):
                 inner = [self._previous_errors(c, value, f"{at}.{key}") for c in choices if isinstance(value, dict)]
-                errors += min(inner, key=len) if inner else [f"{at}.{key}: it can never have been {value!r:.100}"]
+                inner.sort(key=len)
+                errors += inner[0] if inner else [f"{at}.{key}: it can never have been {value!r:.100}"]
         return errors
 
     def _holders(self, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -178,6 +197,10 @@ class Contract(check_contract.Contract):
                 return None
             schema = schema.get("items", schema) if schema.get("type") == "array" else schema
         return schema
+
+
+def _answer_key(method: str, template: str) -> str:
+    return f"{method.lower()} {template.replace('/', ':')}"
 
 
 class _AnyKey(dict[str, Any]):

@@ -24,8 +24,6 @@ class InProcess:
     """`call(method, path, **params)` is the whole request, from form body to JSON, without sockets or threads.
 
     `now` is the moment at which the next call happens; what falls due until then happens first, at its own time.
-    The contract's checker does not watch: it takes ten times as long as the work, and sees the same calls in
-    other tests.
     """
 
     def __init__(self) -> None:
