@@ -101,6 +101,10 @@ class Confirmed:
         return self.facts["date"]
 
     @property
+    def total_cents(self) -> int:
+        return self.facts["total"]
+
+    @property
     def is_expired(self) -> bool:
         quoted_at = datetime.fromtimestamp(self.facts["quoted"], UTC)
         return timezone.now() >= quoted_at + VALID_FOR
@@ -201,17 +205,33 @@ def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, proratio
     # Stripe's own clock: a second later the same preview might cost a cent less.
     at = proration_date or invoice["created"]
     end = max((line["period"]["end"] for line in invoice["lines"]["data"]), default=int(at))
-    # What was given back beyond what is due pays for the bills to come.
-    left = max(0, -invoice["total"]) + max(0, -(invoice["ending_balance"] or 0))
-    return _quote(
-        "upgrade",
-        price,
-        live,
-        [invoice],
-        "card" if has_card else "checkout",
-        next_=(max(0, price.amount_cents - left), _time(end)),
-        proration_date=at,
-    )
+    # What was given back beyond what is due, and what is left of the balance, pay for the bills to come.
+    left = max(0, -(invoice["ending_balance"] or 0))
+    next_ = max(0, _renewal_cents(live, price, invoice) - left), _time(end)
+    pays_with: Literal["card", "checkout"] = "card" if has_card else "checkout"
+    return _quote("upgrade", price, live, [invoice], pays_with, next_=next_, proration_date=at)
+
+
+def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice) -> int:
+    """What the first renewal after an upgrade costs, before the balance. Only a discount makes it not the price."""
+    if not upgrade["total_discount_amounts"]:
+        return price.amount_cents
+    goes_on = interval_of(live.duration_months) == interval_of(price.months) and live.amount_cents and not live.in_trial
+    if goes_on:
+        return stripe_gateway.preview_renewal_at(
+            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id
+        )["total"]
+    if not all(_lasts(discount, price) for discount in upgrade["discounts"]):
+        return price.amount_cents
+    whole = next(line for line in upgrade["lines"]["data"] if not _is_proration(line["parent"]))
+    return whole["amount"] - sum(one["amount"] for one in whole["discount_amounts"])
+
+
+def _lasts(discount: Any, price: PlanPrice) -> bool:
+    """Does it also come off the next bill? https://docs.stripe.com/api/coupons/object#coupon_object-duration"""
+    duration = discount["source"]["coupon"]["duration"]
+    next_bill = timezone.now() + timedelta(days=28 * price.months)
+    return duration == "forever" or (duration == "repeating" and _time(discount["end"]) > next_bill)
 
 
 def _downgrade(live: UserPlan, price: PlanPrice) -> Quote:

@@ -357,10 +357,11 @@ class Upgrade:
 
 @_our_errors()
 def preview_upgrade(upgrade: Upgrade) -> stripe.Invoice:
-    """The invoice that `upgrade_subscription` would make. https://docs.stripe.com/api/invoices/create_preview"""
+    """The invoice that `upgrade_subscription` would make, with the coupons of its discounts expanded. https://docs.stripe.com/api/invoices/create_preview"""
     params: InvoiceCreatePreviewParams = {
         "subscription": upgrade.subscription_id,
         "subscription_details": upgrade._params(),  # type: ignore[typeddict-item]
+        "expand": ["discounts.source.coupon"],
     }
     return _client().v1.invoices.create_preview(params)
 

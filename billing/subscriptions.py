@@ -22,7 +22,7 @@ from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.one_plan import close_open_sessions, metadata_of, refuse_what_is_there
 from billing.portal import open_portal
 from billing.pricing import interval_of
-from billing.quotes import Quote, kind_of, make_quote, read_token, trial_days_of, upgrade_of
+from billing.quotes import Confirmed, Quote, kind_of, make_quote, read_token, trial_days_of, upgrade_of
 from billing.serializers import quote_out
 from billing.sync import sync_locked
 
@@ -63,11 +63,10 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
     with locked_account(user.pk) as account:
         live = sync_locked(account)
         refuse_what_is_there(live, price)
-        proration_date = confirmed.proration_date if confirmed else None
         if confirmed:
             if confirmed.is_expired:
                 raise QuoteExpired(preview=quote_out(make_quote(account, live, price)))
-            fresh = make_quote(account, live, price, proration_date=proration_date)
+            fresh = make_quote(account, live, price, proration_date=confirmed.proration_date)
             if not fresh.costs_what_was_quoted(confirmed):
                 raise QuoteChanged(preview=quote_out(make_quote(account, live, price)))
         if live and live.stripe_price_id == price.stripe_price_id and not live.is_grant:
@@ -78,7 +77,7 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
                     _start(account, price)
                 case "upgrade":
                     assert live is not None
-                    _upgrade(account, live, price, proration_date)
+                    _upgrade(account, live, price, confirmed)
                 case "downgrade":
                     assert live is not None
                     _downgrade(account, live, price)
@@ -164,7 +163,7 @@ def _start(account: BillingAccount, price: PlanPrice) -> None:
     _note_an_answer(account)
 
 
-def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, proration_date: int | None) -> None:
+def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, confirmed: Confirmed | None) -> None:
     """Charge the difference and change at once; a declined card changes nothing."""
     customer_id = account.stripe_customer_id
     assert customer_id
@@ -174,8 +173,12 @@ def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, proratio
             way = open_checkout(account, price) if live.amount_cents == 0 else open_portal(account)
             raise PaymentMethodRequired(checkout_url=way)
         stripe_gateway.make_default_card(customer_id, card_id)
+    costs_the_same = confirmed is None or confirmed.total_cents == live.open_invoice_cents
+    if live.awaited_price_id == price.pk and live.open_invoice_url and costs_the_same:
+        # Asked for before, and the bank still waits for them: the same bill, not another one.
+        raise AuthenticationRequired(authentication_url=live.open_invoice_url)
     close_open_sessions(account)
-    upgrade = upgrade_of(live, price, proration_date)
+    upgrade = upgrade_of(live, price, confirmed.proration_date if confirmed else None)
     if live.stripe_schedule_id:
         # Stripe changes nothing beside a schedule.
         stripe_gateway.release_schedule(live.stripe_schedule_id)

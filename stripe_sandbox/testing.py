@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from . import authentication_page, contract, control
 from .deliveries import signed
 from .errors import StripeError, card_error
-from .lifecycle import hosted_invoices
+from .lifecycle import checkout_sessions, hosted_invoices
 from .resources import webhook_endpoints
 from .sandbox import DEFAULT_SECRET_KEY, DEFAULT_WEBHOOK_SECRET, Exchange, Sandbox, Settings
 from .server import ThreadedServer, listen
@@ -318,6 +318,11 @@ class SandboxServer:
         if failed:
             raise CardDeclined(card_error(failed["message"], failed["code"], decline_code=failed.get("decline_code")))
         return shown
+    def enter_code(self, session_id: str, code: str) -> dict[str, Any]:
+        """Type a promotion code into the Checkout page. Raises StripeError for one that does not apply."""
+        with self.sandbox.lock, self.sandbox.transaction():
+            session = self.sandbox.get("checkout.session", session_id, "session")
+            return self.sandbox.render(checkout_sessions.enter_code(self.sandbox, session, code))
 
     def cancel(self, session_id: str) -> dict[str, Any]:
         """Leave the Checkout page by its back link: the session stays open, nothing happens."""
