@@ -318,6 +318,7 @@ class SandboxServer:
         if failed:
             raise CardDeclined(card_error(failed["message"], failed["code"], decline_code=failed.get("decline_code")))
         return shown
+
     def enter_code(self, session_id: str, code: str) -> dict[str, Any]:
         """Type a promotion code into the Checkout page. Raises StripeError for one that does not apply."""
         with self.sandbox.lock, self.sandbox.transaction():
