@@ -11,6 +11,7 @@ import stripe as stripe_sdk
 
 from stripe_sandbox.pytest_plugin import emptied
 from stripe_sandbox.testing import Recorder, SandboxServer
+from stripe_sandbox.tests.receiver import Receiver
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +110,37 @@ def card_of_ada(client: stripe_sdk.StripeClient, ada: Any) -> Callable[[str], An
         return method
 
     return attach
+
+
+@pytest.fixture
+def price_of(client: stripe_sdk.StripeClient, pro: Any) -> Callable[..., Any]:
+    """Make a price of Pro's product: `price_of(9900)`, `price_of(29000, "year")`."""
+
+    def make(cents: int, interval: str = "month", **params: Any) -> Any:
+        recurring = {"interval": interval}
+        return client.v1.prices.create(
+            {"product": pro.product, "currency": "usd", "unit_amount": cents, "recurring": recurring, **params}
+        )
+
+    return make
+
+
+@pytest.fixture
+def types(stripe: SandboxServer) -> Callable[[], list[str]]:
+    """The types of the events made since the last call, in their order."""
+    return lambda: [delivery.type for delivery in stripe.take_deliveries()]
+
+
+@pytest.fixture
+def happened(stripe: SandboxServer) -> Callable[[], list[tuple[str, int]]]:
+    """The same with the moment of each: [(type, created)]."""
+    return lambda: [(delivery.type, delivery.event["created"]) for delivery in stripe.take_deliveries()]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A live endpoint for webhooks, not yet registered."""
+    receiver = Receiver()
+    yield receiver
+    receiver.hold.set()
+    receiver.stop()

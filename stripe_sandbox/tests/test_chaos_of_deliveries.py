@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from .test_webhook_deliveries import eventually
-from .test_webhook_deliveries import receiver as receiver  # the fixture
+from .receiver import eventually
 
 
 def names(deliveries):

@@ -7,8 +7,7 @@ import time
 import pytest
 import stripe as stripe_sdk
 
-from .test_webhook_deliveries import eventually
-from .test_webhook_deliveries import receiver as receiver  # the fixture
+from .receiver import eventually
 
 
 @pytest.fixture
