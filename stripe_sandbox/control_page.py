@@ -134,7 +134,7 @@ def _show(sandbox: Sandbox, notice: str = "", error: str = "", status: int = 200
         business=sandbox.store.find("account")[0]["business_profile"]["name"],
         notice=notice,
         error=error,
-        now=sandbox.clock.now(),
+        now=sandbox.now(),
         ahead=sandbox.clock.offset,
         customers=_customers(sandbox),
         more_customers=len(sandbox.store.find("customer", limit=_CUSTOMERS + 1)) > _CUSTOMERS,

@@ -166,11 +166,18 @@ class Sandbox:
             return self.due_work.run()
 
     # -------------------------------------------------------------------- time
+    def now(self) -> int:
+        """The present, for those who do not hold the lock: whoever does may live at another moment just now (what
+        fell due earlier, a test clock), and the clock is one for all threads.
+        """
+        with self.lock:
+            return self.clock.now()
+
     def advance(self, seconds: int) -> int:
         """Move the global clock forward; return how many pieces of work were done. See `advance_to`."""
         if seconds < 0:
             raise ValueError("time does not run backwards")
-        return self.advance_to(self.clock.now() + seconds)
+        return self.advance_to(self.now() + seconds)
 
     def advance_to(self, moment: int) -> int:
         """Move the global clock to `moment` (a Unix timestamp) and return when all that falls due until then
@@ -181,7 +188,7 @@ class Sandbox:
         their own /advance. The lock is free every few milliseconds, so that requests and webhooks go on
         meanwhile; they see the clock as far as it has come. Raises ValueError for a moment in the past.
         """
-        if moment < self.clock.now():
+        if moment < self.now():
             raise ValueError("time does not run backwards")
         done, arrived = self.due_work.done, False
         while not arrived:
@@ -212,7 +219,7 @@ class Sandbox:
         """Live on the object's timeline: what belongs to a test clock happens at its frozen time."""
         timeline = self.timeline_of(document) if document else GLOBAL
         clock = self.store.get(timeline) if timeline != GLOBAL else None
-        if clock is None or self.clock.timeline == timeline:
+        if clock is None or clock.get("deleted") or self.clock.timeline == timeline:
             yield
             return
         with self.clock.at(clock["frozen_time"], timeline):

@@ -194,7 +194,7 @@ class SandboxServer:
     @property
     def now(self) -> int:
         """The moment the sandbox lives in, a Unix timestamp."""
-        return self.sandbox.clock.now()
+        return self.sandbox.now()
 
     def advance(
         self,
