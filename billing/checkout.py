@@ -30,7 +30,7 @@ def start_checkout(user: AbstractBaseUser, plan_id: int, months: int) -> str:
     ensure_customer(user)
     with locked_account(user.pk) as account:
         live = sync_locked(account)
-        refuse_what_is_there(live, price)
+        refuse_what_is_there(account, live, price)
         if live is not None and not (live.costs_nothing and price.amount_cents):
             raise PlanChangeRequired()
         return open_checkout(account, price)

@@ -6,6 +6,7 @@ serves for the grace. Won: as before. Lost: it ends, and nothing more is charged
 """
 
 import contextlib
+from dataclasses import dataclass
 
 import stripe
 
@@ -15,12 +16,18 @@ from billing import stripe_gateway
 UNDECIDED = frozenset({"needs_response", "under_review"})
 
 
-def disputed_since(customer_id: str, subscription: stripe.Subscription) -> int | None:
-    """Since when (Unix seconds) a payment of this live subscription is disputed and undecided; None: none is.
+@dataclass(frozen=True)
+class Disputes:
+    """since: Unix seconds of the first that is undecided; None: none is. lost: one was decided against us."""
 
-    Ends the subscription at Stripe when one was lost: the caller looks again. Two calls and one for each dispute.
-    """
+    since: int | None
+    lost: bool
+
+
+def look(customer_id: str, subscription: stripe.Subscription) -> Disputes:
+    """How the payments of this live subscription stand. Changes nothing. Two calls and one for each dispute."""
     since: list[int] = []
+    lost = False
     for charge in stripe_gateway.list_charges(customer_id):
         if not charge["disputed"] or not charge["payment_intent"]:
             continue
@@ -28,8 +35,16 @@ def disputed_since(customer_id: str, subscription: stripe.Subscription) -> int |
             continue
         for dispute in stripe_gateway.list_disputes(charge["payment_intent"]):
             if dispute["status"] == "lost":
-                with contextlib.suppress(stripe_gateway.ResourceMissing):
-                    stripe_gateway.cancel_now(subscription["id"], comment="A payment was disputed and lost")
+                lost = True
             elif dispute["status"] in UNDECIDED:
                 since.append(dispute["created"])
-    return min(since, default=None)
+    return Disputes(min(since, default=None), lost)
+
+
+def disputed_since(customer_id: str, subscription: stripe.Subscription) -> int | None:
+    """look(...).since; and ends the subscription at Stripe when a dispute was lost: the caller looks again."""
+    seen = look(customer_id, subscription)
+    if seen.lost:
+        with contextlib.suppress(stripe_gateway.ResourceMissing):
+            stripe_gateway.cancel_now(subscription["id"], comment="A payment was disputed and lost")
+    return seen.since

@@ -114,6 +114,20 @@ class NothingToCancel(DomainError):
     status = 409
 
 
+class AccountClosed(DomainError):
+    code = "account_closed"
+    message = "This account is closed, so nothing can be bought with it. Sign up again to begin anew."
+    status = 409
+
+
+class GrantRefused(DomainError):
+    """Told to staff."""
+
+    code = "grant_refused"
+    message = "This plan cannot be given."
+    status = 409
+
+
 class CheckoutNotFound(DomainError):
     code = "checkout_not_found"
     message = "There is no such purchase, or it is not yours. Look at your account to see your plan."

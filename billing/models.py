@@ -128,6 +128,9 @@ class BillingAccount(models.Model):
         "real one.",
     )
     trial_started_at = models.DateTimeField(null=True, blank=True, help_text="One trial per person: this was it.")
+    closed_at = models.DateTimeField(
+        null=True, blank=True, help_text="The account was closed: nothing is sold to it any more."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -212,6 +215,7 @@ class UserPlan(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["user", "-start_date"], name="user_plan_history")]
+        permissions = [("grant_plan", "Can give a plan by hand")]
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.plan} ({self.status})"
@@ -286,3 +290,61 @@ class IdempotentAnswer(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class ReconcileRun(models.Model):
+    """How far a comparison with Stripe is, and what it has found so far. See billing/reconcile.py."""
+
+    class Stage(models.TextChoices):
+        """In this order; each walks one list by a cursor."""
+
+        USERS = "users", "Users"
+        SUBSCRIPTIONS = "subscriptions", "Live subscriptions at Stripe"
+        CATALOG = "catalog", "Plans"
+        WEBHOOKS = "webhooks", "Webhooks"
+        DONE = "done", "Done"
+
+    class Source(models.TextChoices):
+        COMMAND = "command", "manage.py reconcile"
+        NIGHTLY = "nightly", "Nightly task"
+        ADMIN = "admin", "Admin"
+
+    source = models.CharField(max_length=10, choices=Source)
+    is_dry_run = models.BooleanField("dry run", default=False, help_text="Reports only.")
+    only_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    stage = models.CharField(max_length=15, choices=Stage, default=Stage.USERS)
+    cursor = models.CharField(max_length=255, blank=True, help_text="The last one of the stage's list that is done.")
+    users_checked = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=255, blank=True, help_text="host:pid of who is at it; empty: nobody.")
+    started_at = models.DateTimeField(default=timezone.now, db_index=True)
+    seen_at = models.DateTimeField(default=timezone.now, help_text="Its last sign of life.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M} {self.get_source_display()}"
+
+
+class Drift(models.Model):
+    """Where our rows and Stripe said different things, what became of it, and why not if nothing did."""
+
+    run = models.ForeignKey(ReconcileRun, on_delete=models.CASCADE, related_name="drifts")
+    kind = models.CharField(max_length=40, help_text="A word of billing.reconcile.KINDS.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    subject = models.CharField(max_length=255, help_text="Stripe's id, or our own, of what it is about.")
+    changes = models.JSONField(default=dict, blank=True, help_text="{field: [before, after]}")
+    reason = models.CharField(max_length=500, blank=True)
+    is_healed = models.BooleanField("healed", default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            # A step that is done again after a kill reports nothing twice.
+            models.UniqueConstraint(fields=["run", "kind", "subject"], name="drift_told_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

@@ -1,13 +1,16 @@
 """What Checkout and a purchase with the card on file have in common: one live plan, one open session per user."""
 
 from billing import stripe_gateway
-from billing.errors import AlreadySubscribed, PaymentOverdue, PurchaseOvertaken, StripeUnavailable
+from billing.errors import AccountClosed, AlreadySubscribed, PaymentOverdue, PurchaseOvertaken, StripeUnavailable
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.sync import sync_locked
 
 
-def refuse_what_is_there(live: UserPlan | None, wanted: PlanPrice) -> None:
-    """Raises AlreadySubscribed for the plan that they have as it is, PaymentOverdue while a bill of it is unpaid."""
+def refuse_what_is_there(account: BillingAccount, live: UserPlan | None, wanted: PlanPrice) -> None:
+    """Raises AccountClosed for who has left meanwhile, AlreadySubscribed for the plan that they have as it is,
+    PaymentOverdue while a bill of it is unpaid."""
+    if account.closed_at:
+        raise AccountClosed()
     if live is None or live.is_grant:
         return
     if live.status not in ("active", "trialing"):

@@ -6,8 +6,10 @@ key made of what is being done, so a repeat after a lost answer does it once.
 
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -43,6 +45,43 @@ DECLINE_REASONS = {
 }
 
 
+class Pace:
+    """Lets at most `per_second` calls begin in a second, evenly, for one worker that works through many users."""
+
+    def __init__(
+        self,
+        per_second: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._gap = 1 / per_second
+        self._clock, self._sleep = clock, sleep
+        self._next = clock()
+        self.calls = 0
+
+    def wait(self) -> None:
+        self.calls += 1
+        now = self._clock()
+        if now < self._next:
+            self._sleep(self._next - now)
+        # Counted from when it was allowed: what was slow is not caught up with in a burst.
+        self._next = max(now, self._next) + self._gap
+
+
+_pace: ContextVar[Pace | None] = ContextVar("pace", default=None)
+
+
+@contextmanager
+def paced(pace: Pace) -> Iterator[None]:
+    """Every call to Stripe within the block, dj-stripe's and tries again included, waits for its turn."""
+    token = _pace.set(pace)
+    try:
+        yield
+    finally:
+        _pace.reset(token)
+
+
 class BoundedClient(stripe.RequestsClient):
     """stripe-python's client, but a call that ran into its time-out is not repeated by the SDK.
 
@@ -52,6 +91,11 @@ class BoundedClient(stripe.RequestsClient):
 
     def __init__(self) -> None:
         super().__init__(timeout=settings.STRIPE_TIMEOUT_SECONDS)
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        if (pace := _pace.get()) is not None:
+            pace.wait()
+        return super().request(*args, **kwargs)
 
     def _handle_request_error(self, e: Exception) -> NoReturn:
         try:
@@ -174,6 +218,13 @@ def card_on_file(customer_id: str) -> str | None:
 
 
 @_our_errors()
+def customer_is_deleted(customer_id: str) -> bool:
+    """https://docs.stripe.com/api/customers/retrieve. Raises ResourceMissing for one that never was in this account."""
+    customer = _client().v1.customers.retrieve(customer_id)
+    return "deleted" in customer and bool(customer["deleted"])
+
+
+@_our_errors()
 def make_default_card(customer_id: str, card_id: str) -> stripe.Customer:
     """What later bills are charged to. https://docs.stripe.com/api/customers/update"""
     return _client().v1.customers.update(customer_id, {"invoice_settings": {"default_payment_method": card_id}})
@@ -195,6 +246,30 @@ def create_product(*, name: str, description: str, metadata: dict[str, str], ide
 def update_product(product_id: str, *, name: str, description: str, active: bool) -> stripe.Product:
     """https://docs.stripe.com/api/products/update. Raises ResourceMissing."""
     return _client().v1.products.update(product_id, {"name": name, "description": description, "active": active})
+
+
+@_our_errors()
+def retrieve_product(product_id: str) -> stripe.Product:
+    """https://docs.stripe.com/api/products/retrieve. Raises ResourceMissing."""
+    return _client().v1.products.retrieve(product_id)
+
+
+@_our_errors()
+def list_prices(product_id: str) -> list[stripe.Price]:
+    """All of a product's prices, archived ones too. https://docs.stripe.com/api/prices/list"""
+    return [
+        price
+        for active in (True, False)
+        for price in _client()
+        .v1.prices.list({"product": product_id, "active": active, "limit": 100})
+        .auto_paging_iter()
+    ]
+
+
+@_our_errors()
+def activate_price(price_id: str) -> stripe.Price:
+    """https://docs.stripe.com/api/prices/update"""
+    return _client().v1.prices.update(price_id, {"active": True})
 
 
 @_our_errors()
@@ -290,6 +365,31 @@ def list_subscriptions(customer_id: str) -> list[stripe.Subscription]:
         {"customer": customer_id, "status": "all", "limit": 100, "expand": _SEEN_WITH_A_SUBSCRIPTION}
     )
     return list(page.auto_paging_iter())
+
+
+@_our_errors()
+def page_of_subscriptions(*, after: str = "", limit: int = 100) -> stripe.ListObject[stripe.Subscription]:
+    """A page of the whole account's subscriptions that are not over, newest first, with `customer` expanded.
+
+    after: the id of the last one seen. Raises ResourceMissing for an unknown one.
+    https://docs.stripe.com/api/subscriptions/list
+    """
+    params: dict[str, Any] = {"limit": limit, "expand": ["data.customer"]}
+    if after:
+        params["starting_after"] = after
+    return _client().v1.subscriptions.list(params)  # type: ignore[arg-type]
+
+
+@_our_errors()
+def move_trial_end(subscription_id: str, end: datetime) -> stripe.Subscription:
+    """A subscription in trial ends, with its trial, at `end`: nothing is ever charged. Repeating it changes nothing.
+
+    https://docs.stripe.com/api/subscriptions/update
+    """
+    stamp = int(end.timestamp())
+    return _client().v1.subscriptions.update(
+        subscription_id, {"trial_end": stamp, "cancel_at": stamp, "proration_behavior": "none"}
+    )
 
 
 @_our_errors()

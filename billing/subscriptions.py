@@ -43,7 +43,7 @@ def preview_purchase(user: AbstractBaseUser, plan_id: int, months: int) -> Quote
     ensure_customer(user)
     with locked_account(user.pk) as account:
         live = sync_locked(account)
-        refuse_what_is_there(live, price)
+        refuse_what_is_there(account, live, price)
         return make_quote(account, live, price)
 
 
@@ -62,7 +62,7 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
     ensure_customer(user)
     with locked_account(user.pk) as account:
         live = sync_locked(account)
-        refuse_what_is_there(live, price)
+        refuse_what_is_there(account, live, price)
         if confirmed:
             if confirmed.is_expired:
                 raise QuoteExpired(preview=quote_out(make_quote(account, live, price)))
@@ -150,7 +150,7 @@ def _start(account: BillingAccount, price: PlanPrice) -> None:
             trial_days=trial_days,
             metadata=metadata_of(account, price),
             # What came last is part of the key: what was bought, ended and is bought again is another purchase.
-            idempotency_key=_key(account, "purchase", price.stripe_price_id, trial_days, _last_subscription(account)),
+            idempotency_key=_key(account, "purchase", price.stripe_price_id, trial_days, last_subscription(account)),
         )
     except AuthenticationRequired as exc:
         _note_an_answer(account)
@@ -255,7 +255,7 @@ def _upgrade_key(verb: str, account: BillingAccount, live: UserPlan, upgrade: st
     return _key(account, verb, live.stripe_subscription_id, *facts, flags)
 
 
-def _last_subscription(account: BillingAccount) -> str:
+def last_subscription(account: BillingAccount) -> str:
     """The newest that there ever was; "first" for none."""
     rows = UserPlan.objects.filter(user_id=account.user_id).order_by("-start_date", "-pk")
     return rows.values_list("stripe_subscription_id", flat=True).first() or "first"

@@ -7,6 +7,7 @@ the wrong order or never leads to the same rows: each look writes what is true a
 import contextlib
 import logging
 from calendar import monthrange
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -59,18 +60,37 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
         subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
     _note_trial(account, subscriptions)
     _release_spent_schedules(subscriptions)
-    looks = _looks(account, subscriptions)
-    # Ended ones first: the live row may only be written once the one before it has ceased to be live.
     live: UserPlan | None = None
-    for look in sorted(looks, key=lambda look: look.is_live):
+    for subscription_id, columns in _rows(account, subscriptions, disputed_since):
+        row, _ = UserPlan.objects.update_or_create(stripe_subscription_id=subscription_id, defaults=columns)
+        live = row if row.is_live else live
+    return live
+
+
+def expected_rows(account: BillingAccount) -> dict[str, dict[str, Any]]:
+    """{subscription id: the columns that sync_locked would write}, with disputes looked at. Changes nothing, here or
+    at Stripe: of two live ones only the newer is told, a lost dispute is told as one that takes its money back."""
+    if not account.stripe_customer_id:
+        return {}
+    subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
+    live = [s for s in subscriptions if s["status"] in LIVE_STATUSES]
+    disputed_since = {s["id"]: disputes_of_plan.look(account.stripe_customer_id, s).since or None for s in live[:1]}
+    replaced = {s["id"] for s in live[1:]}
+    return dict(_rows(account, [s for s in subscriptions if s["id"] not in replaced], disputed_since))
+
+
+def _rows(
+    account: BillingAccount, subscriptions: list[stripe.Subscription], disputed_since: dict[str, int | None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(subscription id, columns) of each that began. Ended ones first: the live row may only be written once the one
+    before it has ceased to be live."""
+    for look in sorted(_looks(account, subscriptions), key=lambda look: look.is_live):
         subscription_id, columns = look.subscription["id"], _columns(account, look)
         if not look.is_live:
             columns["disputed_since"] = None
         elif subscription_id in disputed_since:
             columns["disputed_since"] = _time(disputed_since[subscription_id])
-        row, _ = UserPlan.objects.update_or_create(stripe_subscription_id=subscription_id, defaults=columns)
-        live = row if row.is_live else live
-    return live
+        yield subscription_id, columns
 
 
 @dataclass
