@@ -75,6 +75,45 @@ def free(client: stripe_sdk.StripeClient, pro: Any) -> Any:
 
 
 @pytest.fixture
+def team(client: stripe_sdk.StripeClient) -> Any:
+    """A dearer price: 99 dollars a month."""
+    product = client.v1.products.create({"name": "Team"})
+    return client.v1.prices.create(
+        {"product": product.id, "currency": "usd", "unit_amount": 9900, "recurring": {"interval": "month"}}
+    )
+
+
+@pytest.fixture
+def everything(client: stripe_sdk.StripeClient, pro: Any, team: Any) -> Any:
+    """A configuration of the Customer Portal that allows everything, and changes between Pro and Team."""
+    products = [{"product": price.product, "prices": [price.id]} for price in (pro, team)]
+    return client.v1.billing_portal.configurations.create(
+        {
+            "business_profile": {
+                "headline": "Ada, this is yours",
+                "privacy_policy_url": "https://shop.example/privacy",
+            },
+            "features": {
+                "customer_update": {"enabled": True, "allowed_updates": ["email", "name", "phone", "address"]},
+                "invoice_history": {"enabled": True},
+                "payment_method_update": {"enabled": True},
+                "subscription_cancel": {
+                    "enabled": True,
+                    "cancellation_reason": {"enabled": True, "options": ["too_expensive", "other"]},
+                },
+                "subscription_update": {
+                    "enabled": True,
+                    "default_allowed_updates": ["price"],
+                    "proration_behavior": "always_invoice",
+                    "products": products,
+                    "schedule_at_period_end": {"conditions": [{"type": "decreasing_item_amount"}]},
+                },
+            },
+        }
+    )
+
+
+@pytest.fixture
 def checkout(client: stripe_sdk.StripeClient, ada: Any, pro: Any) -> Callable[..., Any]:
     """Open a Checkout Session for Ada and Pro; keyword arguments replace parameters, None leaves one out."""
 

@@ -11,15 +11,6 @@ NEW_CARD = ["setup_intent.created", "setup_intent.succeeded", "payment_method.at
 
 
 @pytest.fixture
-def team(client):
-    """A dearer price: 99 dollars a month."""
-    product = client.v1.products.create({"name": "Team"})
-    return client.v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 9900, "recurring": {"interval": "month"}}
-    )
-
-
-@pytest.fixture
 def starter(client):
     """A cheaper price: 9 dollars a month."""
     product = client.v1.products.create({"name": "Starter"})

@@ -11,41 +11,6 @@ GOOD = {"number": "5555 5555 5555 4444", "expiry": "12 / 40", "cvc": "123", "nam
 
 
 @pytest.fixture
-def team(client):
-    product = client.v1.products.create({"name": "Team"})
-    return client.v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 9900, "recurring": {"interval": "month"}}
-    )
-
-
-@pytest.fixture
-def everything(client, pro, team):
-    """A configuration that allows everything."""
-    products = [{"product": price.product, "prices": [price.id]} for price in (pro, team)]
-    return client.v1.billing_portal.configurations.create(
-        {
-            "business_profile": {"headline": "Ada, this is yours"},
-            "features": {
-                "customer_update": {"enabled": True, "allowed_updates": ["email", "name", "phone", "address"]},
-                "invoice_history": {"enabled": True},
-                "payment_method_update": {"enabled": True},
-                "subscription_cancel": {
-                    "enabled": True,
-                    "cancellation_reason": {"enabled": True, "options": ["too_expensive", "other"]},
-                },
-                "subscription_update": {
-                    "enabled": True,
-                    "default_allowed_updates": ["price"],
-                    "proration_behavior": "always_invoice",
-                    "products": products,
-                    "schedule_at_period_end": {"conditions": [{"type": "decreasing_item_amount"}]},
-                },
-            },
-        }
-    )
-
-
-@pytest.fixture
 def page(stripe, client, ada, everything):
     """Open the portal; returns the path of its page."""
 
