@@ -101,8 +101,10 @@ def _answer(sandbox: Sandbox, request: Request, form: Form) -> Response:
     intent = _intent_at(sandbox, request)
     if intent is None:
         return not_found(sandbox, "This link is not valid.")
+    if _checkout_of(sandbox, intent):
+        return _show(sandbox, request, form)
     outcome = (form or {}).get("outcome")
-    waits = intent["status"] == "requires_action" and not _checkout_of(sandbox, intent)
+    waits = intent["status"] == "requires_action"
     if outcome not in ("complete", "fail") and waits:
         return RedirectResponse(path_of(intent), 303)
     if waits:

@@ -233,7 +233,7 @@ def _portal_home(
         plans=[_plan(sandbox, session, subscription) for subscription in subscriptions],
         cards=life.cards_of(sandbox, session),
         paying=life.paying_cards(sandbox, session),
-        unpaid=[invoice for invoice in invoices if invoice["status"] == "open" and invoice["attempted"]],
+        unpaid=[invoice for invoice in invoices if invoice["status"] == "open"],
         invoices=invoices if all_invoices else invoices[:_INVOICES_SHOWN],
         more_invoices=not all_invoices and len(invoices) > _INVOICES_SHOWN,
         payable=PAYABLE,

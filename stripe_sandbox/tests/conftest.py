@@ -57,13 +57,30 @@ def ada(client: stripe_sdk.StripeClient) -> Any:
     return client.v1.customers.create({"email": "ada@example.com", "name": "Ada Lovelace"})
 
 
+def monthly(client: stripe_sdk.StripeClient, name: str, cents: int) -> Any:
+    """The price of a product of its own, by the month."""
+    product = client.v1.products.create({"name": name})
+    return client.v1.prices.create(
+        {"product": product.id, "currency": "usd", "unit_amount": cents, "recurring": {"interval": "month"}}
+    )
+
+
 @pytest.fixture
 def pro(client: stripe_sdk.StripeClient) -> Any:
     """A price: 29 dollars a month."""
-    product = client.v1.products.create({"name": "Pro"})
-    return client.v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 2900, "recurring": {"interval": "month"}}
-    )
+    return monthly(client, "Pro", 2900)
+
+
+@pytest.fixture
+def team(client: stripe_sdk.StripeClient) -> Any:
+    """A dearer price: 99 dollars a month."""
+    return monthly(client, "Team", 9900)
+
+
+@pytest.fixture
+def starter(client: stripe_sdk.StripeClient) -> Any:
+    """A cheaper price: 9 dollars a month."""
+    return monthly(client, "Starter", 900)
 
 
 @pytest.fixture
@@ -71,15 +88,6 @@ def free(client: stripe_sdk.StripeClient, pro: Any) -> Any:
     """A price of nothing a month."""
     return client.v1.prices.create(
         {"product": pro.product, "currency": "usd", "unit_amount": 0, "recurring": {"interval": "month"}}
-    )
-
-
-@pytest.fixture
-def team(client: stripe_sdk.StripeClient) -> Any:
-    """A dearer price: 99 dollars a month."""
-    product = client.v1.products.create({"name": "Team"})
-    return client.v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 9900, "recurring": {"interval": "month"}}
     )
 
 

@@ -11,15 +11,6 @@ NEW_CARD = ["setup_intent.created", "setup_intent.succeeded", "payment_method.at
 
 
 @pytest.fixture
-def starter(client):
-    """A cheaper price: 9 dollars a month."""
-    product = client.v1.products.create({"name": "Starter"})
-    return client.v1.prices.create(
-        {"product": product.id, "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
-    )
-
-
-@pytest.fixture
 def configure(client, pro, team, starter):
     """Make a configuration that offers all three plans; keyword arguments replace features."""
 
