@@ -10,10 +10,13 @@ from allauth.account.app_settings import EmailVerificationMethod
 from allauth.account.internal.flows.login import perform_login
 from allauth.account.internal.userkit import filter_users_by_email
 from allauth.account.models import EmailAddress, Login
+from django import forms
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
+from accounts.passwords import MAX_LENGTH
 
 
 class SignupForm(allauth_forms.SignupForm):
@@ -59,3 +62,23 @@ class SignupForm(allauth_forms.SignupForm):
         """The messages by the names that the API uses."""
         names: dict[str, Any] = {"password1": "password", "__all__": "body"}
         return {names.get(field, field): [str(m) for m in messages] for field, messages in self.errors.items()}
+
+
+class CloseAccountForm(forms.Form):
+    password = forms.CharField(
+        label="Your password",
+        help_text="So that nobody else closes it.",
+        # As many characters as a password may have: what is longer need not be hashed.
+        max_length=MAX_LENGTH,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_password(self) -> str:
+        if not self.user.check_password(self.cleaned_data["password"]):
+            raise ValidationError("This is not your password.")
+        return self.cleaned_data["password"]

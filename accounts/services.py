@@ -1,7 +1,8 @@
-"""Register and log in, for the API: the same flows of allauth that its pages run, without leaving a browser session.
+"""The life of a log-in: register, log in (both for the API), close the account.
 
-These take the request, as no other service does: allauth builds its links from it, limits by its address and keeps its
-stages in its session. They give it a copy whose session, messages and CSRF cookie nobody will see.
+Register and log in are the same flows of allauth that its pages run, without leaving a browser session. They take the
+request, as no other service does: allauth builds its links from it, limits by its address and keeps its stages in its
+session. They give it a copy whose session, messages and CSRF cookie nobody will see.
 """
 
 import copy
@@ -14,17 +15,28 @@ from allauth.account.internal.constants import LoginStageKey
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.internal.flows.signup import complete_signup
 from allauth.account.internal.stagekit import LOGIN_SESSION_KEY
-from allauth.account.models import Login
+from allauth.account.models import EmailAddress, Login
 from allauth.core.context import request_context
+from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages.storage.base import BaseStorage
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 
 from accounts.forms import SignupForm
+from accounts.models import User
+from accounts.tasks import send_mail
 from accounts.tokens import Tokens, issue_tokens
+from billing.closing import close_billing
+from billing.customers import locked_account
+from datilio.celery import ring
 from datilio.errors import DomainError, InvalidInput, RateLimited
+
+# What a closed account's address ends with: nobody can register it (RFC 2606), nothing can be mailed to it.
+CLOSED_ADDRESSES = "@closed.invalid"
 
 
 class InvalidCredentials(DomainError):
@@ -45,6 +57,12 @@ class EmailNotVerified(DomainError):
     code = "email_not_verified"
     message = "Confirm your email address first: open the link in the mail that we have sent you, then log in again."
     status = 403
+
+
+class StaffAccount(DomainError):
+    code = "staff_account"
+    message = "This account may use the admin, so it is not closed from here. Take its staff rights away first."
+    status = 409
 
 
 class LogInNeedsAnotherStep(DomainError):
@@ -97,6 +115,39 @@ def log_in(request: HttpRequest, email: str, password: str) -> Tokens:
         if _pending_stage(request) == LoginStageKey.VERIFY_EMAIL:
             raise EmailNotVerified()
         raise LogInNeedsAnotherStep()
+
+
+def close_account(user: User, *, by: User | None = None) -> None:
+    """End the plan at Stripe, then the account: every log-in, and the address, which is free for a new registration.
+
+    Stripe comes first: when it does not answer nothing is closed. Usage and invoices stay, without a name here and
+    with Stripe for the law; API keys belong to backends and stay. Closing twice changes nothing. The person gets a
+    mail. by: the member of staff who does it, for the log. Raises StaffAccount, StripeUnavailable.
+    """
+    if user.is_staff or user.is_superuser:
+        raise StaffAccount()
+    address = user.email
+    if address.endswith(CLOSED_ADDRESSES):
+        return
+    # One transaction under the billing lock: whoever buys in another tab has bought before, and it is ended, or
+    # finds the account closed.
+    with locked_account(user.pk) as account:
+        close_billing(account)
+        user = User.objects.select_for_update().get(pk=user.pk)
+        user.refresh_token_families.live().revoke()
+        EmailAddress.objects.filter(user=user).delete()
+        user.email = f"closed-{user.pk}{CLOSED_ADDRESSES}"
+        user.is_active = False
+        # Sessions and access tokens die with the password that they were given for.
+        user.set_unusable_password()
+        user.groups.clear()
+        user.user_permissions.clear()
+        user.save()
+        if by is not None:
+            LogEntry.objects.log_actions(by.pk, [user], CHANGE, change_message="Closed the account", single_object=True)
+        subject = "Your Datilio account is closed"
+        text, html = (render_to_string(f"accounts/email/account_closed.{kind}") for kind in ("txt", "html"))
+        ring(send_mail, subject, text, html, settings.DEFAULT_FROM_EMAIL, [address])
 
 
 def _pending_stage(request: HttpRequest) -> str | None:

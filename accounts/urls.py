@@ -8,6 +8,7 @@ from accounts import views
 pages = [
     path("account", views.settings, name="settings"),
     path("account/cancel", views.cancel_plan, name="cancel_plan"),
+    path("account/close", views.close_account, name="close_account"),
 ]
 
 api = [

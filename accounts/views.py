@@ -1,9 +1,10 @@
-"""The customer's own pages: their plan with its usage, and the way out of it."""
+"""The customer's own pages: their plan with its usage, and the ways out of plan and account."""
 
 import uuid
 
 from django.conf import settings as project_settings
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -13,10 +14,13 @@ from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import services
+from accounts.forms import CloseAccountForm
 from billing import subscriptions
 from billing.errors import NothingToCancel
 from billing.forms import CancelPlanForm
 from billing.models import UserPlan
+from datilio.errors import DomainError
 from datilio.templatetags.writing import moment
 from usage.limits import limits_of, meters_of, warnings_of
 
@@ -63,6 +67,28 @@ def cancel_plan(request: HttpRequest) -> HttpResponse:
         form = CancelPlanForm()
     plan = subscriptions.live_plan(request.user.pk)
     return render(request, "accounts/cancel_plan.html", {"plan": plan, "form": form})
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def close_account(request: HttpRequest) -> HttpResponse:
+    """Says what is going to happen, asks for the password, then ends plan and account at once."""
+    form = CloseAccountForm(request.user, request.POST or None)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.close_account(request.user)
+        except DomainError as error:
+            form.add_error(None, f"Your account is not closed. {error.message}")
+            status = error.status
+        else:
+            logout(request)
+            messages.success(request, "Your account is closed. Thank you for having been with us.")
+            return HttpResponseRedirect(reverse("home"), status=303)
+    plan = subscriptions.live_plan(request.user.pk)
+    context = {"form": form, "plan": plan, "is_staff": request.user.is_staff or request.user.is_superuser}
+    return render(request, "accounts/close_account.html", context, status=status)
 
 
 def _cancel(request: HttpRequest, reason: str) -> HttpResponse:

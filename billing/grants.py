@@ -92,7 +92,7 @@ def end_grant(user: AbstractBaseUser, *, by: AbstractBaseUser) -> UserPlan:
     """End the user's grant now. Returns it as it is then. Raises GrantRefused (there is none), StripeUnavailable."""
     with locked_account(user.pk) as account:
         grant = _grant_of(sync_locked(account))
-        end_now(grant, comment=f"Ended by {by}")
+        end_now(grant.stripe_subscription_id, comment=f"Ended by {by}")
         sync_locked(account)
         grant = UserPlan.objects.select_related("plan").get(pk=grant.pk)
     _log(by, grant, "Ended it now")

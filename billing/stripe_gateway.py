@@ -619,6 +619,13 @@ def open_invoices(subscription_id: str) -> list[stripe.Invoice]:
 
 
 @_our_errors()
+def open_invoices_of(customer_id: str) -> list[stripe.Invoice]:
+    """All that a customer was asked to pay and has not. https://docs.stripe.com/api/invoices/list"""
+    page = _client().v1.invoices.list({"customer": customer_id, "status": "open", "limit": 100})
+    return list(page.auto_paging_iter())
+
+
+@_our_errors()
 def void_invoice(invoice_id: str) -> stripe.Invoice:
     """Nobody owes it any more. https://docs.stripe.com/api/invoices/void"""
     return _client().v1.invoices.void_invoice(invoice_id)

@@ -95,7 +95,7 @@ def cancel_plan(user: AbstractBaseUser, *, immediately: bool = False, reason: st
         if plan is None:
             raise NothingToCancel()
         if immediately or plan.status not in ("active", "trialing"):
-            end_now(plan, comment=reason)
+            end_now(plan.stripe_subscription_id, comment=reason)
         elif not plan.is_ending:
             if plan.stripe_schedule_id:
                 stripe_gateway.release_schedule(plan.stripe_schedule_id)
@@ -105,12 +105,12 @@ def cancel_plan(user: AbstractBaseUser, *, immediately: bool = False, reason: st
     return ("cancel_scheduled" if plan.is_live else "canceled"), plan
 
 
-def end_now(plan: UserPlan, *, comment: str = "") -> None:
-    """End it at Stripe, whatever is scheduled, and let nobody pay what it still asks for."""
+def end_now(subscription_id: str, *, comment: str = "") -> None:
+    """End a subscription at Stripe, whatever is scheduled, and let nobody pay what it still asks for."""
     # Missing: it ended between our look and our call, as wanted.
     with contextlib.suppress(stripe_gateway.ResourceMissing):
-        stripe_gateway.cancel_now(plan.stripe_subscription_id, comment=comment)
-    for invoice in stripe_gateway.open_invoices(plan.stripe_subscription_id):
+        stripe_gateway.cancel_now(subscription_id, comment=comment)
+    for invoice in stripe_gateway.open_invoices(subscription_id):
         stripe_gateway.void_invoice(invoice["id"])
 
 

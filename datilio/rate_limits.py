@@ -106,6 +106,7 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "billing:checkout_cancelled": PAGE,
     "accounts:settings": PAGE,
     "accounts:cancel_plan": PURCHASE,
+    "accounts:close_account": CREDENTIALS,
     "usage:try_upload": PAGE,
     "usage:try_prompt": PAGE,
     "usage:try_rows": PAGE,

@@ -37,6 +37,7 @@ FOR_CUSTOMERS = [
     "/pricing",
     "/account",
     "/account/cancel",
+    "/account/close",
     "/accounts/email/",
     "/accounts/password/change/",
     "/accounts/logout/",

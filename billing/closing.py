@@ -1,0 +1,38 @@
+"""What becomes of somebody's money when their account is closed: everything ends at Stripe, nothing is owed."""
+
+import contextlib
+
+from django.utils import timezone
+
+from billing import stripe_gateway
+from billing.errors import PurchaseOvertaken
+from billing.models import BillingAccount
+from billing.one_plan import close_open_sessions
+from billing.subscriptions import end_now
+from billing.sync import LIVE_STATUSES, sync_locked
+
+# An incomplete one waits for its first payment: paid later, it would begin a plan of nobody's.
+CAN_CHARGE = LIVE_STATUSES | {"incomplete"}
+
+
+def close_billing(account: BillingAccount, *, comment: str = "The account was closed") -> None:
+    """End every subscription and open Checkout session at Stripe, void what waits to be paid, sell nothing any more.
+
+    For a caller that holds the lock. No refund; the customer and the invoices stay at Stripe, as the law wants. Doing
+    it again does what is left. Raises StripeUnavailable: press again.
+    """
+    if account.stripe_customer_id:
+        # Overtaken: it was paid this very moment. What it bought is ended below.
+        with contextlib.suppress(PurchaseOvertaken, stripe_gateway.ResourceMissing):
+            close_open_sessions(account)
+        with contextlib.suppress(stripe_gateway.ResourceMissing):
+            # All of them, also of prices that are not in our catalogue.
+            for subscription in stripe_gateway.list_subscriptions(account.stripe_customer_id):
+                if subscription["status"] in CAN_CHARGE:
+                    end_now(subscription["id"], comment=comment)
+            for invoice in stripe_gateway.open_invoices_of(account.stripe_customer_id):
+                stripe_gateway.void_invoice(invoice["id"])
+            sync_locked(account)
+    if account.closed_at is None:
+        account.closed_at = timezone.now()
+        account.save(update_fields=["closed_at"])
