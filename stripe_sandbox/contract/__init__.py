@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from . import check_contract
+from . import beyond, check_contract
 from .check_contract import _leaves, _to_jsonschema, err, unflatten
 from .quick import QuickChecks
 
@@ -40,6 +40,7 @@ class Contract(check_contract.Contract):
             # The verbatim copy leaves the file to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             super().__init__(path)
+        self.doc["paths"] |= beyond.paths()
         self._tree: dict[str, Any] = {}
         for template in self.doc["paths"]:
             node = self._tree

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stripe_sandbox.tests import one_of_everything
+
 ROOT = Path(__file__).parents[2]
 
 DJSTRIPE = """
@@ -124,6 +126,87 @@ def test_djstripe_takes_every_event_and_syncs_every_model(stripe, client, checko
         "events": len(events),
     }
     assert "Traceback" not in done.stderr
+
+
+SYNC = (
+    DJSTRIPE.split("from django.test import RequestFactory")[0]
+    + """
+import io
+from django.apps import apps
+
+broken = sys.stdin.read().split()
+names = [model.__name__ for model in apps.get_app_config("djstripe").get_models()]
+names = [name for name in names if name not in broken and name != "AccountV2"]
+call_command("djstripe_sync_models", *names)
+refused = io.StringIO()
+call_command("djstripe_sync_models", *broken, stderr=refused)
+rows = {}
+for name in names:
+    model = apps.get_model("djstripe", name)
+    if any(field.name == "stripe_data" for field in model._meta.fields):
+        rows[name] = {row.id: row.stripe_data for row in model.objects.all()}
+print("RESULT", json.dumps({"rows": rows, "refused": refused.getvalue()}, default=str))
+"""
+)
+
+# dj-stripe's model -> the sandbox's type of object.
+SYNCED = {
+    "Account": "account",
+    "BalanceTransaction": "balance_transaction",
+    "Charge": "charge",
+    "Coupon": "coupon",
+    "Customer": "customer",
+    "Dispute": "dispute",
+    "Event": "event",
+    "Invoice": "invoice",
+    "InvoiceItem": "invoiceitem",
+    "LineItem": "line_item",
+    "PaymentIntent": "payment_intent",
+    "PaymentMethod": "payment_method",
+    "Price": "price",
+    "Product": "product",
+    "PromotionCode": "promotion_code",
+    "Refund": "refund",
+    "Session": "checkout.session",
+    "SetupIntent": "setup_intent",
+    "Subscription": "subscription",
+    "SubscriptionItem": "subscription_item",
+    "SubscriptionSchedule": "subscription_schedule",
+    "WebhookEndpoint": "webhook_endpoint",
+}
+# These fail at Stripe as well: dj-stripe 2.11 leaves out a parameter that Stripe demands, adds one that Stripe does not
+# know, and cannot store what it gets (StripeObject is no dict any more). A fourth, AccountV2, asks api.stripe.com
+# whatever STRIPE_API_HOST says: its client cannot be pointed anywhere else.
+BROKEN = {
+    "TaxId": "Error listing TaxId: InvalidRequestError(message='Received unknown parameter: id'",
+    "ActiveEntitlement": "Error listing ActiveEntitlement: InvalidRequestError(message='Missing required param",
+    "CountrySpec": "Error syncing US: TypeError('Object of type StripeObject is not JSON serializable')",
+}
+
+
+@pytest.mark.slow
+def test_djstripe_sync_models_copies_everything(stripe, client):
+    one_of_everything.fill(stripe, client)
+    command = [sys.executable, "-W", "ignore", "-c", SYNC, stripe.url, stripe.secret_key, stripe.webhook_secret]
+    done = subprocess.run(command, input=" ".join(BROKEN), capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert "RESULT" in done.stdout, done.stdout[-2000:] + done.stderr[-3000:]
+    assert done.stderr == ""  # where it tells of everything that it could not sync
+    result = json.loads(done.stdout.split("RESULT", 1)[1])
+    for error in BROKEN.values():
+        assert error in result["refused"]
+    rows = result["rows"]
+    assert set(SYNCED) <= set(rows)
+    for model, object_type in SYNCED.items():
+        shown = {one["id"]: one for one in stripe.objects(object_type)}
+        assert shown, f"no {object_type} was made"
+        assert set(rows[model]) == set(shown), model
+        for object_id, stored in rows[model].items():
+            plain = {key: value for key, value in shown[object_id].items() if not isinstance(value, dict | list)}
+            for key, value in plain.items():
+                if not isinstance(stored[key], dict):  # expanded
+                    assert stored[key] == value, (model, object_id, key)
+    others = {model: found for model, found in rows.items() if model not in SYNCED and found}
+    assert set(others) <= {"APIKey", "Discount", "TaxCode"}, others
 
 
 def test_the_calls_of_its_handlers(http, client, ada, pro, subscription):

@@ -69,7 +69,7 @@ def test_an_unknown_url_answers_as_stripe_does(http, method, path):
     assert error["message"].startswith(f"Unrecognized request URL ({method}: {path}).")
 
 
-@pytest.mark.parametrize("path", ["/v1/tax_rates", "/v1/plans", "/v2/billing/x"])
+@pytest.mark.parametrize("path", ["/v1/tax_rates/txr_1", "/v1/plans", "/v2/billing/x"])
 def test_what_stripe_has_and_the_sandbox_has_not_says_so(http, path):
     answer = http.get(path)
     assert answer.status_code == 404
