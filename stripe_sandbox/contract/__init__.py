@@ -137,7 +137,7 @@ class Contract(check_contract.Contract):
 
     def previous_errors(self, object_type: str, previous: dict[str, Any]) -> list[str]:
         """What is wrong with an event's previous_attributes: some properties of such an object, with values that they
-        could have had; in a hash only what changed. [] when fine.
+        could have had; in a hash only what changed. One that was not there before is told as null. [] when fine.
         """
         if object_type not in self.root["schemas"]:
             return [f"{object_type}: the contract has no such object"]
@@ -147,7 +147,9 @@ class Contract(check_contract.Contract):
         holders = list(self._holders(schema))
         errors = []
         for key, value in previous.items():
-            choices = [holder[key] for holder in holders if key in holder]
+            choices = [properties[key] for properties, _ in holders if key in properties]
+            if value is None and any(key in properties and key not in required for properties, required in holders):
+                continue
             if not choices:
                 errors.append(f"{at}: there is no {key} to have changed")
             elif not any(self._quick.of(choice)(value) for choice in choices):
@@ -156,16 +158,16 @@ class Contract(check_contract.Contract):
                 errors += inner[0] if inner else [f"{at}.{key}: it can never have been {value!r:.100}"]
         return errors
 
-    def _holders(self, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The properties of each object that a value of this schema can be."""
+    def _holders(self, schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """(properties, names of those that are always there) of each object that a value of this schema can be."""
         if "$ref" in schema:
             yield from self._holders(self._quick.schema_at(schema["$ref"]))
         for alternative in schema.get("anyOf", []):
             yield from self._holders(alternative)
         if "properties" in schema:
-            yield schema["properties"]
+            yield schema["properties"], schema.get("required", [])
         elif isinstance(schema.get("additionalProperties"), dict):
-            yield _AnyKey(schema["additionalProperties"])
+            yield _AnyKey(schema["additionalProperties"]), []
 
     def _cached_validator(self, pointer: str) -> Draft202012Validator:
         if pointer not in self._validators:
@@ -208,8 +210,7 @@ class _AnyKey(dict[str, Any]):
     """The properties of a hash of any keys (metadata)."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        # What a key holds that was not there before is told as null.
-        self._schema = {"anyOf": [schema, {"type": "null"}]}
+        self._schema = schema
 
     def __contains__(self, key: object) -> bool:
         return True

@@ -99,6 +99,7 @@ def test_a_schema_that_contains_itself():
         ({"items": {"object": "list", "data": [], "has_more": False, "url": "/v1/x"}}, None),
         ({"cancellation_details": {"reason": None}}, None),
         ({"default_payment_method": None, "cancel_at": 5}, None),
+        ({"trial_settings": None, "invoice_settings": {"custom_fields": None}}, None),  # what was not there before
         ({"sttus": "active"}, "subscription: there is no sttus to have changed"),
         ({"status": "splendid"}, "subscription.status: it can never have been 'splendid'"),
         ({"cancellation_details": {"raison": None}}, "subscription.cancellation_details: there is no raison"),
