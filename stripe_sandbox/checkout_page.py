@@ -15,10 +15,11 @@ from .billing_cycle import boundary
 from .errors import StripeError
 from .hosted_pages import Form, not_found, page, without_cvc
 from .lifecycle import checkout_sessions as session_life
+from .lifecycle import discounts, subscriptions
 from .sandbox import Sandbox
 from .store import Document
 
-_FIELDS = ("email", *hosted_pages.CARD_FIELDS)
+_FIELDS = ("email", "code", *hosted_pages.CARD_FIELDS)
 _UNKNOWN = "This checkout link is not valid."
 
 
@@ -26,6 +27,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
     return [
         hosted_pages.route(sandbox, "GET", "/c/pay/{session}", _show),
         hosted_pages.route(sandbox, "POST", "/c/pay/{session}", _pay),
+        hosted_pages.route(sandbox, "POST", "/c/pay/{session}/code", _change_code),
         hosted_pages.route(sandbox, "GET", "/c/pay/{session}/challenge", _show_challenge),
         hosted_pages.route(sandbox, "POST", "/c/pay/{session}/challenge", _answer_challenge),
     ]
@@ -38,16 +40,43 @@ def success_url(session: Document) -> str:
 def _order(sandbox: Sandbox, session: Document) -> dict[str, Any]:
     """What the page tells about the purchase."""
     items = session_life.line_items(sandbox, session)
-    recurring = items[0]["price"]["recurring"]
+    recurring, renews_at, renewal = None, None, 0
     now = sandbox.clock.now()
+    trial_end = session_life.trial_end_of(session, now)
+    if session["mode"] == "subscription":
+        recurring = items[0]["price"]["recurring"]
+        renews_at = trial_end or boundary(now, recurring, 1)
+        renewal = subscriptions.total_of(session_life.lines_of(sandbox, session))
     return {
         "session": session,
         "business": hosted_pages.business(sandbox),
         "items": items,
         "recurring": recurring,
-        "renews_at": boundary(now, recurring, 1),
+        "renews_at": renews_at,
+        "renewal": renewal,  # what each period costs, without usage and discounts
+        "by_usage": any(item["quantity"] is None for item in items),
+        "trial_end": trial_end,
+        "discount": _discount(sandbox, session),
         "needs_card": session_life.needs_card(session),
+        "saved_cards": session_life.saved_cards(sandbox, session),
+        "offers_to_keep": (session["saved_payment_method_options"] or {}).get("payment_method_save") == "enabled",
         "customer_email": (session["customer_details"] or {}).get("email"),
+    }
+
+
+def _discount(sandbox: Sandbox, session: Document) -> dict[str, Any] | None:
+    """{name, amount} of what is taken off, None when nothing is."""
+    if not session["discounts"]:
+        return None
+    held = session["discounts"][0]
+    code = sandbox.get("promotion_code", held["promotion_code"]) if held["promotion_code"] else None
+    coupon = sandbox.get("coupon", code["promotion"]["coupon"] if code else held["coupon"])
+    name = code["code"] if code else coupon["name"] or coupon["id"]
+    return {
+        "name": name,
+        "terms": discounts.description(coupon),
+        "amount": session["total_details"]["amount_discount"],
+        "removable": bool(session["allow_promotion_codes"]),
     }
 
 
@@ -70,6 +99,7 @@ def _checkout_page(
         status,
         form_target=session["success_url"],
         values={field: values.get(field, "") for field in _FIELDS},
+        chosen=values.get("payment_method"),
         errors=errors or {},
         **_order(sandbox, session),
     )
@@ -97,7 +127,8 @@ def _pay(sandbox: Sandbox, request: Request, form: Form) -> Response:
         return _checkout_page(sandbox, session, {}, {"form": "The form could not be read."}, 400)
     errors: dict[str, str] = {}
     card: dict[str, Any] = {}
-    if session_life.needs_card(session):
+    saved = form.get("payment_method")
+    if session_life.needs_card(session) and not saved:
         card, errors = hosted_pages.typed_card(form)
     known = (session["customer_details"] or {}).get("email")
     if not known and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", form.get("email", "")):
@@ -109,8 +140,30 @@ def _pay(sandbox: Sandbox, request: Request, form: Form) -> Response:
         name=form.get("name") or None,
         country=hosted_pages.typed_country(form),
         postal_code=form.get("postal_code", "")[:20] or None,
+        keep_card=bool(form.get("keep")),
     )
+    if saved:
+        return _outcome(sandbox, session, form, lambda s: session_life.pay_with_saved_card(sandbox, s, saved, payer))
     return _outcome(sandbox, session, form, lambda s: session_life.pay_with_card(sandbox, s, card, payer))
+
+
+def _change_code(sandbox: Sandbox, request: Request, form: Form) -> Response:
+    """Enter a promotion code, or take it away."""
+    session = _session_at(sandbox, request)
+    if session is None:
+        return not_found(sandbox, _UNKNOWN)
+    here = f"/c/pay/{session['id']}"
+    try:
+        with sandbox.transaction():
+            session = sandbox.get("checkout.session", session["id"])
+            if form and form.get("remove"):
+                session_life.remove_code(sandbox, session)
+            else:
+                session_life.enter_code(sandbox, session, (form or {}).get("code", ""))
+    except StripeError as error:
+        session = sandbox.get("checkout.session", session["id"])
+        return _checkout_page(sandbox, session, {"code": (form or {}).get("code", "")}, {"code": str(error)}, 400)
+    return RedirectResponse(here, 303)
 
 
 def _show_challenge(sandbox: Sandbox, request: Request, form: Form) -> Response:
