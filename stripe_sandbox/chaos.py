@@ -109,7 +109,9 @@ class Chaos:
                 if not is_number or not 0 <= value <= SIZES[name][1]:
                     raise invalid(f"{name} must be from 0 to {SIZES[name][1]:g}.", name)
             else:
-                raise invalid(f"Received unknown parameter: {name[:80]}", name[:80], "parameter_unknown")
+                known = ", ".join(("seed", *PROBABILITIES, *SIZES))
+                message = f"Received unknown parameter: {name[:80]}. The switches are {known}."
+                raise invalid(message, name[:80], "parameter_unknown")
         with self._sandbox.lock:
             self.heal()
             if not given:

@@ -108,6 +108,36 @@ def test_while_the_first_is_in_flight_the_second_is_409(stripe, http):
     assert len(stripe.objects("customer")) == 1
 
 
+def test_a_key_is_forgotten_after_a_day(stripe, http, monkeypatch):
+    """A day of real time: an application's retries do not wait for the sandbox's clock."""
+    first = http.post("/v1/customers", headers=KEY).json()["id"]
+    stripe.advance(days=40)
+    assert http.post("/v1/customers", headers=KEY).json()["id"] == first
+    clock = stripe.sandbox.clock
+    wall = clock.wall
+    monkeypatch.setattr(clock, "wall", lambda: wall() + 24 * 3600 - 60)
+    assert http.post("/v1/customers", headers=KEY).json()["id"] == first
+    monkeypatch.setattr(clock, "wall", lambda: wall() + 24 * 3600 + 60)
+    answer = http.post("/v1/customers", headers=KEY)
+    assert answer.json()["id"] != first
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+def test_a_misused_key_keeps_its_first_answer(http):
+    first = http.post("/v1/customers", data={"name": "x"}, headers=KEY)
+    misused = http.post("/v1/customers", data={"name": "y"}, headers=KEY)
+    assert misused.status_code == 400
+    assert misused.json()["error"]["message"].startswith(
+        "Keys for idempotent requests can only be used with the same parameters they were first used with."
+    )
+    assert http.post("/v1/customers", data={"name": "x"}, headers=KEY).content == first.content
+
+
+def test_an_operation_that_is_not_there_uses_no_key_up(http):
+    assert http.post("/v1/plans", data={"name": "x"}, headers=KEY).status_code == 404
+    assert http.post("/v1/products", data={"name": "Pro"}, headers=KEY).status_code == 200
+
+
 def test_get_and_delete_ignore_the_key(http, ada):
     http.post("/v1/products", data={"name": "x"}, headers=KEY)
     assert http.get("/v1/customers", headers=KEY).status_code == 200

@@ -21,6 +21,13 @@ def test_ten_newest_first(http, customers):
     assert "total_count" not in page
 
 
+def test_a_list_is_four_members_and_no_count(http, customers):
+    page = http.get("/v1/customers", params={"limit": 3}).json()
+    assert set(page) == {"object", "url", "has_more", "data"}
+    assert (page["object"], page["url"], page["has_more"], len(page["data"])) == ("list", "/v1/customers", True, 3)
+    assert http.get("/v1/customers", params={"include[]": "total_count"}).status_code == 400
+
+
 def test_starting_after_goes_on(http, customers):
     page = http.get("/v1/customers", params={"starting_after": customers[2]}).json()
     assert [c["id"] for c in page["data"]] == [customers[1], customers[0]]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
 
 import pytest
 import stripe as stripe_sdk
+
+from stripe_sandbox import deliveries
 
 from .receiver import eventually
 
@@ -21,6 +25,54 @@ def test_events_arrive_signed_and_in_order(stripe, checkout, receiver):
     event = receiver.received[0][0]
     assert event["api_version"] == "2026-08-26.dahlia"
     assert event["pending_webhooks"] == 1
+
+
+def test_what_is_posted_is_the_event_and_its_signature(stripe, http, receiver):
+    """Worked out anew from the documentation, without the SDK and without our own `sign`."""
+    stripe.register_webhook(receiver.url)
+    answer = http.post("/v1/customers", data={"name": "x"}, headers={"Idempotency-Key": "k"})
+    receiver.wait_for(1)
+    event, headers, body = receiver.received[0]
+    assert set(event) == {
+        "id", "object", "api_version", "created", "data", "livemode", "pending_webhooks", "request", "type",
+    }  # fmt: skip
+    assert (event["object"], event["type"], event["livemode"]) == ("event", "customer.created", False)
+    assert event["data"] == {"object": answer.json()}
+    assert event["request"] == {"id": answer.headers["Request-Id"], "idempotency_key": "k"}
+    stamp, signature = (part.split("=", 1) for part in headers["Stripe-Signature"].split(","))
+    assert (stamp[0], signature[0]) == ("t", "v1")
+    assert abs(int(stamp[1]) - time.time()) < 10
+    signed = hmac.new(stripe.webhook_secret.encode(), stamp[1].encode() + b"." + body, hashlib.sha256)
+    assert signature[1] == signed.hexdigest()
+    assert headers["Content-Type"].startswith("application/json")
+
+
+def test_an_update_tells_what_was_before(stripe, client, ada, receiver):
+    stripe.register_webhook(receiver.url)
+    client.v1.customers.update(ada.id, {"name": "Countess", "metadata": {"a": "b"}})
+    receiver.wait_for(1)
+    data = receiver.received[0][0]["data"]
+    assert data["previous_attributes"] == {"name": "Ada Lovelace", "metadata": {"a": None}}
+    assert (data["object"]["name"], data["object"]["metadata"]) == ("Countess", {"a": "b"})
+
+
+def test_an_answer_that_does_not_come_is_a_failed_attempt(stripe, client, receiver, monkeypatch):
+    monkeypatch.setattr(deliveries, "TIMEOUT_SECONDS", 0.2)
+    stripe.register_webhook(receiver.url)
+    receiver.hold.clear()
+    client.v1.customers.create({})
+    eventually(lambda: stripe.deliveries[0]["attempts"])
+    receiver.hold.set()
+    assert "timed out" in stripe.deliveries[0]["attempts"][0]["error"].lower()
+    eventually(lambda: stripe.deliveries[0]["state"] == "delivered")
+
+
+def test_a_redirect_is_not_followed(stripe, client, receiver):
+    stripe.register_webhook(receiver.url)
+    receiver.answers = [307, 307, 307]
+    client.v1.customers.create({})
+    eventually(lambda: stripe.deliveries[0]["state"] == "failed")
+    assert len(receiver.received) == 3  # to the endpoint itself, none to where it pointed
 
 
 def test_a_wrong_secret_does_not_verify(stripe):
