@@ -1,10 +1,10 @@
 """What the queue does for accounts."""
 
 import logging
-import smtplib
 
 from celery import Task, shared_task
-from django.core.mail import EmailMultiAlternatives
+
+from datilio.mailer import MAIL_SERVER_FAILED, send
 
 logger = logging.getLogger(__name__)
 
@@ -12,12 +12,9 @@ logger = logging.getLogger(__name__)
 @shared_task(bind=True, max_retries=5)
 def send_mail(self: Task, subject: str, text: str, html: str, sender: str, recipients: list[str]) -> None:
     """A mail server that is down is tried again for about half an hour; without a queue it is logged at once."""
-    mail = EmailMultiAlternatives(subject, text, sender, recipients)
-    if html:
-        mail.attach_alternative(html, "text/html")
     try:
-        mail.send()
-    except (smtplib.SMTPException, OSError) as exc:
+        send(subject, text, html, recipients, sender=sender)
+    except MAIL_SERVER_FAILED as exc:
         if self.request.is_eager or self.request.retries >= self.max_retries:
             logger.exception("The mail %r could not be sent", subject)
         else:

@@ -14,6 +14,8 @@ from billing import stripe_gateway
 
 # https://docs.stripe.com/api/disputes/object#dispute_object-status. An inquiry (`warning_*`) has taken nothing yet.
 UNDECIDED = frozenset({"needs_response", "under_review"})
+# The comment in the subscription that ends because of it.
+LOST = "A payment was disputed and lost"
 
 
 @dataclass(frozen=True)
@@ -46,5 +48,5 @@ def disputed_since(customer_id: str, subscription: stripe.Subscription) -> int |
     seen = look(customer_id, subscription)
     if seen.lost:
         with contextlib.suppress(stripe_gateway.ResourceMissing):
-            stripe_gateway.cancel_now(subscription["id"], comment="A payment was disputed and lost")
+            stripe_gateway.cancel_now(subscription["id"], comment=LOST)
     return seen.since

@@ -214,7 +214,11 @@ class UserPlan(models.Model):
                 condition=Q(current_period_end__gte=F("current_period_start")), name="period_runs_forward"
             ),
         ]
-        indexes = [models.Index(fields=["user", "-start_date"], name="user_plan_history")]
+        indexes = [
+            models.Index(fields=["user", "-start_date"], name="user_plan_history"),
+            # billing/reminders.py asks for those that are charged soon.
+            models.Index(fields=["next_charge_at"], condition=Q(is_live=True), name="live_plan_next_charge"),
+        ]
         permissions = [("grant_plan", "Can give a plan by hand")]
 
     def __str__(self) -> str:
@@ -348,3 +352,45 @@ class Drift(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}"
+
+
+class BillingMail(models.Model):
+    """A mail about somebody's money that is to be sent, or was: the outbox. See billing/notices.py, billing/outbox.py.
+
+    Written in the same transaction as the change that it tells of; unique by `key`, which names the event with
+    Stripe's ids, so that an event seen twice is told once.
+    """
+
+    class Kind(models.TextChoices):
+        STARTED = "started", "Plan started"
+        GRANTED = "granted", "Plan given by staff"
+        RECEIPT = "receipt", "Receipt"
+        REFUNDED = "refunded", "Refund"
+        REPLACED = "replaced", "Bought twice, the older refunded"
+        PAYMENT_FAILED = "payment_failed", "Payment failed"
+        ACTION_REQUIRED = "action_required", "Bank wants a confirmation"
+        CHANGED = "changed", "Plan changed"
+        CHANGE_SCHEDULED = "change_scheduled", "Change scheduled"
+        CANCEL_SCHEDULED = "cancel_scheduled", "Cancellation scheduled"
+        ENDED = "ended", "Plan ended"
+        TRIAL_ENDING = "trial_ending", "Trial ending"
+        CARD_EXPIRING = "card_expiring", "Card expiring"
+        RENEWAL = "renewal", "Yearly renewal ahead"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="billing_mails")
+    kind = models.CharField(max_length=20, choices=Kind)
+    key = models.CharField(max_length=255, unique=True, help_text="The event that it tells of: told once.")
+    facts = models.JSONField(help_text="What billing/emails.py writes it from: cents, names, ISO times.")
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    try_after = models.DateTimeField(default=timezone.now, help_text="Nobody tries it before.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["try_after"], condition=Q(sent_at__isnull=True), name="billing_mail_to_send"),
+            models.Index(fields=["user", "-created_at"], name="billing_mail_of_user"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -43,6 +43,7 @@ DECLINE_REASONS = {
     "incorrect_cvc": "The card's security code is wrong.",
     "processing_error": "The card could not be processed just now.",
 }
+DECLINED = "The card was declined."
 
 
 class Pace:
@@ -185,11 +186,16 @@ def card_declined(exc: stripe.CardError) -> PaymentFailed:
     reason = getattr(body, "decline_code", None) or exc.code or "card_declined"
     if {reason, exc.code} & _ASKS_FOR_THE_CUSTOMER:
         return AuthenticationRequired()
-    words = DECLINE_REASONS.get(reason, "The card was declined.")
+    words = DECLINE_REASONS.get(reason, DECLINED)
     public = reason if reason in DECLINE_REASONS else "card_declined"
     return PaymentFailed(
         f"{words} Nothing was charged and nothing has changed. Try again or use another card.", decline_code=public
     )
+
+
+def _reasons(error: Any) -> set[str]:
+    """Of the last error of a PaymentIntent, whose members are left out where they say nothing."""
+    return {error[name] for name in ("decline_code", "code") if name in error and error[name]}
 
 
 # --- customers --------------------------------------------------------------------------------------------------------
@@ -613,6 +619,42 @@ def list_invoices(customer_id: str, *, limit: int, after: str | None = None) -> 
 
 
 @_our_errors()
+def paid_invoices(customer_id: str) -> list[stripe.Invoice]:
+    """The customer's last 30 that are paid, newest first. https://docs.stripe.com/api/invoices/list"""
+    return _client().v1.invoices.list({"customer": customer_id, "status": "paid", "limit": 30}).data
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why an invoice is not paid. words: for its customer; "" when no card was asked. wants_the_customer: the bank
+    does, to confirm the payment."""
+
+    words: str
+    wants_the_customer: bool
+
+
+@_our_errors()
+def why_unpaid(invoice_id: str) -> Cause:
+    """What came of the last try to collect it. https://docs.stripe.com/api/invoice-payment/list"""
+    found = _client().v1.invoice_payments.list(
+        {"invoice": invoice_id, "limit": 10, "expand": ["data.payment.payment_intent"]}
+    )
+    for payment in found.data:
+        intent = payment["payment"]["payment_intent"] if payment["payment"]["type"] == "payment_intent" else None
+        if not intent:
+            continue
+        error = intent["last_payment_error"]
+        if intent["status"] == "requires_action" or (error and _reasons(error) & _ASKS_FOR_THE_CUSTOMER):
+            return Cause("Your bank wants you to confirm the payment.", wants_the_customer=True)
+        if error:
+            words = next(
+                (DECLINE_REASONS[reason] for reason in sorted(_reasons(error)) if reason in DECLINE_REASONS), DECLINED
+            )
+            return Cause(words, wants_the_customer=False)
+    return Cause("", wants_the_customer=False)
+
+
+@_our_errors()
 def open_invoices(subscription_id: str) -> list[stripe.Invoice]:
     """Those that wait to be paid, newest first. https://docs.stripe.com/api/invoices/list"""
     return _client().v1.invoices.list({"subscription": subscription_id, "status": "open", "limit": 100}).data
@@ -704,7 +746,22 @@ def payment_of(invoice_id: str | None) -> Payment | None:
 
 
 @_our_errors()
-def refund(payment_intent_id: str, amount_cents: int, *, idempotency_key: str) -> stripe.Refund:
+def refund(
+    payment_intent_id: str, amount_cents: int, *, idempotency_key: str, metadata: dict[str, str] | None = None
+) -> stripe.Refund:
     """https://docs.stripe.com/api/refunds/create"""
-    params: dict[str, Any] = {"payment_intent": payment_intent_id, "amount": amount_cents}
+    params: dict[str, Any] = {"payment_intent": payment_intent_id, "amount": amount_cents, "metadata": metadata or {}}
     return _once(_client().v1.refunds.create, params, key=idempotency_key)
+
+
+@_our_errors()
+def refunds_of(charge_id: str) -> list[stripe.Refund]:
+    """https://docs.stripe.com/api/refunds/list"""
+    return _client().v1.refunds.list({"charge": charge_id, "limit": 100}).data
+
+
+@_our_errors()
+def refunded_cents(payment_intent_id: str) -> int:
+    """What was given back of a payment. https://docs.stripe.com/api/payment_intents/retrieve"""
+    intent = _client().v1.payment_intents.retrieve(payment_intent_id, {"expand": ["latest_charge"]})
+    return intent["latest_charge"]["amount_refunded"] if intent["latest_charge"] else 0

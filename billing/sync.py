@@ -16,7 +16,7 @@ import stripe
 from django.utils import timezone
 
 from billing import disputes as disputes_of_plan
-from billing import stripe_gateway
+from billing import notices, stripe_gateway
 from billing.customers import locked_account
 from billing.models import BillingAccount, PlanPrice, UserPlan
 
@@ -61,9 +61,15 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
     _note_trial(account, subscriptions)
     _release_spent_schedules(subscriptions)
     live: UserPlan | None = None
-    for subscription_id, columns in _rows(account, subscriptions, disputed_since):
+    seen: list[notices.Seen] = []
+    for look, columns in _rows(account, subscriptions, disputed_since):
+        subscription_id = look.subscription["id"]
         row, _ = UserPlan.objects.update_or_create(stripe_subscription_id=subscription_id, defaults=columns)
         live = row if row.is_live else live
+        seen.append(notices.Seen(look.known, row, look.subscription))
+    notices.note(account, seen)
+    if disputes:
+        notices.note_money(account)
     return live
 
 
@@ -76,21 +82,22 @@ def expected_rows(account: BillingAccount) -> dict[str, dict[str, Any]]:
     live = [s for s in subscriptions if s["status"] in LIVE_STATUSES]
     disputed_since = {s["id"]: disputes_of_plan.look(account.stripe_customer_id, s).since or None for s in live[:1]}
     replaced = {s["id"] for s in live[1:]}
-    return dict(_rows(account, [s for s in subscriptions if s["id"] not in replaced], disputed_since))
+    rows = _rows(account, [s for s in subscriptions if s["id"] not in replaced], disputed_since)
+    return {look.subscription["id"]: columns for look, columns in rows}
 
 
 def _rows(
     account: BillingAccount, subscriptions: list[stripe.Subscription], disputed_since: dict[str, int | None]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(subscription id, columns) of each that began. Ended ones first: the live row may only be written once the one
-    before it has ceased to be live."""
+) -> Iterator[tuple["_Look", dict[str, Any]]]:
+    """(look, columns) of each that began. Ended ones first: the live row may only be written once the one before it
+    has ceased to be live."""
     for look in sorted(_looks(account, subscriptions), key=lambda look: look.is_live):
         subscription_id, columns = look.subscription["id"], _columns(account, look)
         if not look.is_live:
             columns["disputed_since"] = None
         elif subscription_id in disputed_since:
             columns["disputed_since"] = _time(disputed_since[subscription_id])
-        yield subscription_id, columns
+        yield look, columns
 
 
 @dataclass
@@ -169,7 +176,7 @@ def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[
         _refund_from(older, newer["created"])
         # Missing: it has ended meanwhile, as wanted.
         with contextlib.suppress(stripe_gateway.ResourceMissing):
-            stripe_gateway.cancel_now(older["id"], comment="Replaced by a newer purchase")
+            stripe_gateway.cancel_now(older["id"], comment=notices.REPLACED)
     return stripe_gateway.list_subscriptions(live[0]["customer"]["id"]) if len(live) > 1 else subscriptions
 
 
@@ -183,7 +190,12 @@ def _refund_from(subscription: stripe.Subscription, moment: int) -> None:
         # A fixed moment gives the same amount on every try, so that the idempotency key holds.
         unused = paid.amount_cents * (end - moment) // (end - start)
         if unused:
-            stripe_gateway.refund(paid.payment_intent_id, unused, idempotency_key=f"replaced-{subscription['id']}")
+            stripe_gateway.refund(
+                paid.payment_intent_id,
+                unused,
+                idempotency_key=f"replaced-{subscription['id']}",
+                metadata={"replaced": subscription["id"]},
+            )
 
 
 # --- reading a subscription -------------------------------------------------------------------------------------------

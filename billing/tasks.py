@@ -6,7 +6,8 @@ from celery import shared_task
 from django.utils import timezone
 from djstripe.models import WebhookEventTrigger
 
-from billing import idempotency, webhooks
+from billing import idempotency, outbox, reminders, webhooks
+from datilio.celery import ring
 
 
 @shared_task
@@ -27,3 +28,20 @@ def sweep_webhooks() -> None:
 @shared_task
 def forget_old_answers() -> None:
     idempotency.forget_old_answers()
+
+
+@shared_task
+def send_billing_mail(key: str) -> None:
+    outbox.deliver(key)
+
+
+@shared_task
+def sweep_billing_mails() -> None:
+    """Send the mails that a lost message, a crash or a mail server that was down left behind."""
+    for key in outbox.due_keys(timezone.now()):
+        ring(send_billing_mail, key)
+
+
+@shared_task
+def write_reminders() -> None:
+    reminders.write_reminders(timezone.now())

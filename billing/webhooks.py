@@ -19,7 +19,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from djstripe.models import Event, WebhookEndpoint, WebhookEventTrigger
 
-from billing import stripe_gateway
+from billing import notices, stripe_gateway
 from billing.customers import locked_account
 from billing.models import BillingAccount
 from billing.sync import sync_locked
@@ -101,7 +101,10 @@ def process(trigger_id: int) -> str:
                 return "duplicate"
             trigger.process(api_key=settings.STRIPE_SECRET_KEY)
             if account:
-                sync_locked(account, disputes=trigger.json_body["type"].startswith("charge.dispute."))
+                event_type = trigger.json_body["type"]
+                sync_locked(account, disputes=event_type.startswith("charge.dispute."))
+                is_refund = event_type.startswith("charge.refund")
+                notices.note_money(account, bills=event_type == "invoice.paid", refunds=is_refund)
             return "processed"
     except Exception as exc:
         WebhookEventTrigger.objects.filter(pk=trigger_id, processed=False).update(

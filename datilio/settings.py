@@ -199,6 +199,15 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.sweep_webhooks",
         "schedule": timedelta(minutes=1),
     },
+    "send mails that were left behind": {
+        "task": "billing.tasks.sweep_billing_mails",
+        "schedule": timedelta(minutes=1),
+    },
+    # Often, so that a reminder is late by hours and never by a day; each is written once.
+    "remind of what is going to be charged": {
+        "task": "billing.tasks.write_reminders",
+        "schedule": timedelta(hours=6),
+    },
     "forget old answers to Idempotency-Keys": {
         "task": "billing.tasks.forget_old_answers",
         "schedule": timedelta(days=1),

@@ -52,18 +52,26 @@ def _time(moment: datetime, text: str) -> str:
     return format_html('<time datetime="{}">{}</time>', moment.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
 
 
+def day_text(value: datetime | str) -> str:
+    """23 December 2026 (the UTC day), without markup."""
+    return date_format(_utc(value), "j F Y")
+
+
+def moment_text(value: datetime | str) -> str:
+    """23 December 2026, 12:04 UTC, without markup."""
+    return date_format(_utc(value), "j F Y, H:i") + " UTC"
+
+
 @register.filter
 def day(value: datetime | str) -> str:
     """23 December 2026 (the UTC day)."""
-    moment = _utc(value)
-    return _time(moment, date_format(moment, "j F Y"))
+    return _time(_utc(value), day_text(value))
 
 
 @register.filter
 def moment(value: datetime | str) -> str:
     """23 December 2026, 12:04 UTC."""
-    at = _utc(value)
-    return _time(at, date_format(at, "j F Y, H:i") + " UTC")
+    return _time(_utc(value), moment_text(value))
 
 
 @register.filter

@@ -1,0 +1,42 @@
+"""Alice's purchases, and the mails that she gets."""
+
+import pytest
+
+from billing.checkout import start_checkout
+from billing.models import BillingMail
+from billing.sync import sync_user
+
+
+@pytest.fixture
+def buy(alice, plans, stripe):
+    """Alice buys a plan on Stripe's page and comes back; returns the id of her customer."""
+
+    def buy_it(plan, months=1, card="4242424242424242"):
+        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1], card=card)
+        sync_user(alice.pk)
+        return alice.billing_account.stripe_customer_id
+
+    return buy_it
+
+
+@pytest.fixture
+def told(alice):
+    """The kinds of the mails written to Alice since the last call, in their order."""
+    seen = set()
+
+    def fresh():
+        mails = [mail for mail in BillingMail.objects.filter(user=alice).order_by("pk") if mail.pk not in seen]
+        seen.update(mail.pk for mail in mails)
+        return [mail.kind for mail in mails]
+
+    return fresh
+
+
+@pytest.fixture
+def facts_of(alice):
+    """What the newest mail of a kind to Alice was written from."""
+
+    def newest(kind):
+        return BillingMail.objects.filter(user=alice, kind=kind).latest("pk").facts
+
+    return newest
