@@ -8,7 +8,7 @@ real invoices share it), `note_used` ends what was good for one invoice only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +45,8 @@ def from_params(
     against. Raises 400 for a coupon or code that cannot be redeemed.
     """
     kept: list[str] = []
-    for index, one in enumerate(given or []):
-        at = f"{param}[{index}]"
-        named = [key for key in ("coupon", "promotion_code", "discount") if one.get(key)]
-        if len(named) > 1:
-            raise exclusive(*(f"{at}[{key}]" for key in named))
-        if not named:
-            raise missing(f"{at}[coupon]")
-        if named[0] == "discount":
+    for at, one in _each(given, param):
+        if one.get("discount"):
             kept.append(_existing(sandbox, one["discount"], f"{at}[discount]", existing, customer)["id"])
             continue
         coupon, code = redeemable(sandbox, one, at, customer=customer, currency=currency, subtotal=subtotal)
@@ -61,6 +55,41 @@ def from_params(
         if discount_id not in kept:
             delete(sandbox, sandbox.store.get(discount_id))
     return kept
+
+
+def preview(
+    sandbox: Sandbox,
+    given: Any,
+    param: str,
+    *,
+    customer: Document,
+    currency: str,
+    subtotal: int | None = None,
+    existing: Sequence[str] = (),
+) -> list[Document]:
+    """What `from_params` would make, as documents that are not saved: a subscription that is only thought of may
+    hold them instead of ids. Raises 400 as that does.
+    """
+    held = []
+    for at, one in _each(given, param):
+        if one.get("discount"):
+            held.append(_existing(sandbox, one["discount"], f"{at}[discount]", existing, customer))
+        else:
+            coupon, code = redeemable(sandbox, one, at, customer=customer, currency=currency, subtotal=subtotal)
+            held.append(proposed(sandbox, coupon, code))
+    return held
+
+
+def _each(given: Any, param: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(its name in the request, {coupon | promotion_code | discount}) one by one. Raises 400."""
+    for index, one in enumerate(given or []):
+        at = f"{param}[{index}]"
+        named = [key for key in ("coupon", "promotion_code", "discount") if one.get(key)]
+        if len(named) > 1:
+            raise exclusive(*(f"{at}[{key}]" for key in named))
+        if not named:
+            raise missing(f"{at}[coupon]")
+        yield at, one
 
 
 def _existing(
@@ -256,7 +285,8 @@ def of_invoice(sandbox: Sandbox, customer: Document, subscription: Document | No
     found = list(subscription["discounts"]) if subscription else []
     if not found and customer.get("discount"):
         found = [customer["discount"]]
-    return [discount for one in found if (discount := sandbox.store.get(one)) and holds(sandbox, discount)]
+    documents = [one if isinstance(one, dict) else sandbox.store.get(one) for one in found]  # see `preview`
+    return [discount for discount in documents if discount and holds(sandbox, discount)]
 
 
 def holds(sandbox: Sandbox, discount: Document) -> bool:

@@ -23,9 +23,16 @@ def none_upcoming(customer: str) -> Exception:
     return invalid(f"No upcoming invoices for customer: '{customer}'", code="invoice_upcoming_none", status=404)
 
 
-def of_subscription(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Bill:
-    """The next invoice of a subscription, or the one that a change would make now. Raises 404 for none."""
+def of_subscription(
+    sandbox: Sandbox, subscription: Document, wish: dict[str, Any], held: list[Document] | None = None
+) -> Bill:
+    """The next invoice of a subscription, or the one that a change would make now. Raises 404 for none.
+
+    `held` are discounts (see discounts.preview) that take the place of its own.
+    """
     _check_goes_on(subscription)
+    if held is not None:
+        subscription = {**subscription, "discounts": held}
     if wish.get("cancel_now"):
         prorate = wish.get("proration_behavior") != "none"
         made = subscription_changes.plan_cancel(sandbox, subscription, prorate=prorate, invoice_now=True)
@@ -82,7 +89,7 @@ def _next_bill(
     after, items = {**subscription, **made.changes}, made.items
     if after["status"] in ("paused", "incomplete"):
         raise none_upcoming(subscription["customer"])
-    if schedule:
+    if schedule and subscriptions.goes_on(after, items):
         items, at_end = subscription_schedules.at_period_end(sandbox, schedule, after, items)
         after |= at_end
     if not subscriptions.goes_on(after, items):
@@ -94,11 +101,16 @@ def _next_bill(
 
 
 def of_new_subscription(
-    sandbox: Sandbox, customer: Document, lines: list[subscriptions.Line], details: dict[str, Any]
+    sandbox: Sandbox,
+    customer: Document,
+    lines: list[subscriptions.Line],
+    details: dict[str, Any],
+    held: list[Document] | None = None,
 ) -> Bill:
-    """The first invoice of a subscription that is not there yet."""
+    """The first invoice of a subscription that is not there yet; `held` are its discounts."""
     subscriptions.check_lines(lines)
-    draft, items = subscriptions.unwritten(sandbox, customer, lines, **details)
+    subscriptions.check_currency(customer, lines[0].price["currency"])
+    draft, items = subscriptions.unwritten(sandbox, customer, lines, discounts=held or [], **details)
     bill = subscriptions.first_bill(sandbox, draft, items, preview=True)
     if bill is None:
         raise none_upcoming(customer["id"])

@@ -82,7 +82,8 @@ def _advance_later(sandbox: Sandbox, invoice: Document) -> None:
 @operation(
     "post",
     "/v1/invoices/create_preview",
-    "customer subscription currency preview_mode=next subscription_details.items.id "
+    "customer subscription currency discounts.coupon discounts.promotion_code discounts.discount preview_mode=next "
+    "subscription_details.items.id "
     "subscription_details.items.price subscription_details.items.quantity subscription_details.items.metadata "
     "subscription_details.items.deleted subscription_details.proration_behavior "
     "subscription_details.proration_date subscription_details.billing_cycle_anchor "
@@ -99,26 +100,54 @@ def create_preview(sandbox: Sandbox, params: dict[str, Any]) -> Document:
     """What the next invoice will be, or the one that a change would make: see lifecycle/previews.py."""
     details = params.get("subscription_details") or {}
     if "schedule" in params or "schedule_details" in params:
+        if "discounts" in params:
+            raise not_emulated("A preview of a schedule with other discounts", "discounts")
         return _preview_schedule(sandbox, params).shown()
     if "subscription" in params:
         subscription = sandbox.get("subscription", params["subscription"], "subscription")
         if params.get("customer", subscription["customer"]) != subscription["customer"]:
             raise invalid("The subscription does not belong to that customer.", "subscription")
-        return previews.of_subscription(sandbox, subscription, details).shown()
+        return _preview_subscription(sandbox, subscription, params).shown()
     if "customer" not in params:
         raise missing("customer")
     customer = sandbox.get("customer", params["customer"], "customer")
     if details.get("items"):
         lines = subscriptions.lines_of(sandbox, details["items"])
         values = subscriptions.beginning(sandbox, lines, details)
-        return previews.of_new_subscription(sandbox, customer, lines, values).shown()
+        if isinstance(details.get("cancel_at"), int):
+            values["cancel_at"] = details["cancel_at"]
+        held = discounts.preview(
+            sandbox,
+            params.get("discounts"),
+            "discounts",
+            customer=customer,
+            currency=lines[0].price["currency"],
+            subtotal=subscription_life.total_of(lines),
+        )
+        return previews.of_new_subscription(sandbox, customer, lines, values, held).shown()
     held = sandbox.store.find("subscription", {"customer": customer["id"]}, oldest_first=False)
     running = [one for one in held if one["status"] not in subscription_life.ENDED]
     if len(running) > 1:
         raise not_emulated("A preview of a customer with several subscriptions (pass subscription)")
     if running:
-        return previews.of_subscription(sandbox, running[0], {}).shown()
+        return _preview_subscription(sandbox, running[0], params).shown()
+    if "discounts" in params:
+        raise not_emulated("A preview of invoice items with discounts", "discounts")
     return previews.of_pending_items(sandbox, customer).shown()
+
+
+def _preview_subscription(sandbox: Sandbox, subscription: Document, params: dict[str, Any]) -> Bill:
+    held = None
+    if "discounts" in params:
+        held = discounts.preview(
+            sandbox,
+            params["discounts"],
+            "discounts",
+            customer=sandbox.get("customer", subscription["customer"]),
+            currency=subscription["currency"],
+            existing=subscription["discounts"],
+        )
+    return previews.of_subscription(sandbox, subscription, params.get("subscription_details") or {}, held)
 
 
 def _preview_schedule(sandbox: Sandbox, params: dict[str, Any]) -> Bill:

@@ -25,6 +25,7 @@ class Change:
     behavior: str | None = None  # proration_behavior
     date: int | None = None  # proration_date, in millionths of the time from the period's start until now
     end: int = 0  # of a trial or of the subscription, in millionths of the period
+    coupon: dict[str, Any] | None = None  # takes the place of the subscription's
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,20 @@ class Story:
 _behaviors = st.sampled_from([None, "create_prorations", "always_invoice", "always_invoice", "none"])
 _millionths = st.integers(0, MILLION - 1)
 
+_coupons = st.one_of(
+    st.builds(lambda percent: {"percent_off": percent}, st.sampled_from([10, 33.3, 50, 100, 12.5])),
+    st.builds(lambda cents: {"amount_off": cents, "currency": "usd"}, st.integers(1, 4000)),
+).flatmap(
+    lambda off: st.sampled_from(
+        [
+            off | {"duration": "once"},
+            off | {"duration": "forever"},
+            off | {"duration": "repeating", "duration_in_months": 1},
+            off | {"duration": "repeating", "duration_in_months": 4},
+        ]
+    )
+)
+
 _of_items = st.builds(
     Change,
     kind=st.sampled_from(["switch", "quantity", "add", "delete", "interval"]),
@@ -57,6 +72,7 @@ _of_items = st.builds(
     quantity=st.none() | st.integers(0, 5),
     behavior=_behaviors,
     date=st.none() | _millionths,
+    coupon=st.none() | st.none() | st.none() | _coupons,
 )
 _of_time = st.builds(
     Change,
@@ -75,20 +91,6 @@ _of_schedule = st.builds(
 _others = st.sampled_from([Change("nothing"), Change("end_now")])
 changes = st.one_of(_of_items, _of_items, _of_items, _of_time, _of_time, _of_schedule, _others)
 
-_coupons = st.one_of(
-    st.builds(lambda percent: {"percent_off": percent}, st.sampled_from([10, 33.3, 50, 100, 12.5])),
-    st.builds(lambda cents: {"amount_off": cents, "currency": "usd"}, st.integers(1, 4000)),
-).flatmap(
-    lambda off: st.sampled_from(
-        [
-            off | {"duration": "once"},
-            off | {"duration": "forever"},
-            off | {"duration": "repeating", "duration_in_months": 1},
-            off | {"duration": "repeating", "duration_in_months": 4},
-        ]
-    )
-)
-
 stories = st.builds(
     Story,
     # From 2027 until 2031, which has a leap year; to the second.
@@ -104,7 +106,7 @@ stories = st.builds(
     trial_days=st.none() | st.none() | st.integers(1, 40),
     balance=st.just(0) | st.integers(-5000, 5000),
     renewals=st.integers(0, 2),
-    earlier=st.lists(st.tuples(_millionths, _of_items), max_size=3).map(
+    earlier=st.lists(st.tuples(_millionths, st.one_of(_of_items, _of_items, _of_time)), max_size=3).map(
         lambda found: tuple(sorted(found, key=lambda one: one[0]))
     ),
     moment=_millionths,
@@ -117,6 +119,7 @@ class Life:
 
     def __init__(self, stripe: InProcess, story: Story) -> None:
         self.stripe, self.story = stripe, story
+        self._coupons: dict[int, str] = {}
         stripe.begin(story.start)
         self.prices, self.others, self.metered = self._prices()
         customer: dict[str, Any] = {"balance": story.balance} if story.balance else {}
@@ -253,10 +256,19 @@ class Life:
         if change.kind == "end_now":
             self.stripe.call("DELETE", f"/subscriptions/{self.id}", prorate=True, invoice_now=True)
             return
-        self.stripe.post(f"/subscriptions/{self.id}", **self.params_of(change))
+        self.stripe.post(f"/subscriptions/{self.id}", **self.params_of(change), **self.discounts_of(change))
 
     def preview(self, change: Change) -> dict[str, Any]:
         """Ask what the change would cost."""
         params = {"cancel_now": True} if change.kind == "end_now" else self.params_of(change)
         details = {"subscription_details": params} if params else {}
-        return self.stripe.post("/invoices/create_preview", subscription=self.id, **details)
+        discounts = self.discounts_of(change)
+        return self.stripe.post("/invoices/create_preview", subscription=self.id, **details, **discounts)
+
+    def discounts_of(self, change: Change) -> dict[str, Any]:
+        """The request's `discounts`, the same coupon each time."""
+        if change.coupon is None:
+            return {}
+        if id(change) not in self._coupons:
+            self._coupons[id(change)] = self.stripe.post("/coupons", **change.coupon)["id"]
+        return {"discounts": [{"coupon": self._coupons[id(change)]}]}

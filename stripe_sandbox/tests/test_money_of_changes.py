@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -73,11 +72,6 @@ class Shop:
 
 def net(line: dict[str, Any]) -> int:
     return line["amount"] - sum(taken["amount"] for taken in line["discount_amounts"])
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> InProcess:
-    return InProcess()
 
 
 @quickly
