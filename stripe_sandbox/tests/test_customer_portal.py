@@ -331,6 +331,73 @@ def test_a_trial_ends_with_the_change_where_the_configuration_says_so(
     assert stripe.objects("invoice")[-1]["total"] == 9900
 
 
+def updating(prices, **settings):
+    """The feature subscription_update between these prices."""
+    return {
+        "enabled": True,
+        "default_allowed_updates": ["price"],
+        "products": [{"product": price.product, "prices": [price.id]} for price in prices],
+        **settings,
+    }
+
+
+def test_a_shorter_interval_waits_where_the_configuration_says_so(
+    stripe, client, portal, configure, ada, pro, card_of_ada
+):
+    card_of_ada("pm_card_visa")
+    yearly = client.v1.prices.create(
+        {"product": pro.product, "currency": "usd", "unit_amount": 100, "recurring": {"interval": "year"}}
+    )
+    subscription = client.v1.subscriptions.create({"customer": ada.id, "items": [{"price": yearly.id}]})
+    conditions = {"conditions": [{"type": "shortening_interval"}]}
+    changed = portal(configure(subscription_update=updating([pro], schedule_at_period_end=conditions))).change_plan(pro)
+    assert changed["items"]["data"][0]["price"]["id"] == yearly.id
+    stripe.advance(to=subscription["items"].data[0].current_period_end + 7200)
+    assert stripe.get(subscription.id)["items"]["data"][0]["price"]["id"] == pro.id
+    assert stripe.objects("invoice")[-1]["total"] == 2900
+
+
+def test_prorations_wait_for_the_next_bill_where_the_configuration_says_so(
+    stripe, portal, configure, subscription, pro, team
+):
+    feature = updating([pro, team], proration_behavior="create_prorations")
+    portal(configure(subscription_update=feature)).change_plan(team)
+    assert types(stripe) == ["customer.subscription.updated", "invoiceitem.created", "invoiceitem.created"]
+    stripe.advance(months=1, days=1)
+    assert stripe.objects("invoice")[-1]["total"] == 9900 + 9900 - 2900
+
+
+def test_the_billing_cycle_begins_anew_where_the_configuration_says_so(
+    stripe, portal, configure, subscription, pro, team
+):
+    stripe.advance(days=10)
+    feature = updating([pro, team], proration_behavior="always_invoice", billing_cycle_anchor="now")
+    changed = portal(configure(subscription_update=feature)).change_plan(team)
+    assert changed["billing_cycle_anchor"] == stripe.now
+    assert stripe.objects("invoice")[-1]["total"] == 9900 - round(2900 * 20 / 30)
+
+
+def test_a_trial_goes_on_where_the_configuration_says_so(
+    stripe, client, portal, configure, ada, pro, team, card_of_ada
+):
+    card_of_ada("pm_card_visa")
+    client.v1.subscriptions.create({"customer": ada.id, "items": [{"price": pro.id}], "trial_period_days": 14})
+    feature = updating([pro, team], trial_update_behavior="continue_trial", proration_behavior="always_invoice")
+    changed = portal(configure(subscription_update=feature)).change_plan(team)
+    assert changed["status"] == "trialing"
+    assert changed["items"]["data"][0]["price"]["id"] == team.id
+    assert stripe.objects("charge") == []
+
+
+def test_whoever_has_no_card_adds_one_before_a_change_that_costs(client, portal, configure, ada, free, pro):
+    subscription = client.v1.subscriptions.create({"customer": ada.id, "items": [{"price": free.id}]})
+    visit = portal(configure())
+    with pytest.raises(Exception, match="Add a payment method first"):
+        visit.change_plan(pro)
+    visit.change_card()
+    assert visit.change_plan(pro)["id"] == subscription.id
+
+
 # -------------------------------------------------------------------------------- the customer
 def test_billing_details_are_changed(stripe, portal, ada):
     address = {"line1": "1 St James Square", "city": "London", "country": "GB"}

@@ -314,6 +314,33 @@ def test_another_customers_things_are_out_of_reach(stripe, client, http, page, s
     assert http.post(f"{here}/subscriptions/sub_none/cancel").status_code == 404
 
 
+def test_a_deleted_customers_portal_is_gone(client, http, page, ada):
+    here = page()
+    client.v1.customers.delete(ada.id)
+    assert http.get(here).status_code == 404
+
+
+def test_a_customer_on_a_test_clock_sees_its_time(client, http, page, pro):
+    clock = client.v1.test_helpers.test_clocks.create({"frozen_time": 1_800_000_000})
+    customer = client.v1.customers.create({"test_clock": clock.id})
+    card = client.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    subscription = client.v1.subscriptions.create(
+        {"customer": customer.id, "items": [{"price": pro.id}], "default_payment_method": card.id}
+    )
+    here = page(customer=customer.id)
+    assert "next bill is $29.00 on 15 February 2027" in text_of(http.get(here))
+    http.post(f"{here}/subscriptions/{subscription.id}/cancel")
+    assert "Ends 15 February 2027" in text_of(http.get(here))
+
+
+def test_a_change_without_a_card_says_what_to_do(client, http, page, ada, free, team):
+    subscription = client.v1.subscriptions.create({"customer": ada.id, "items": [{"price": free.id}]})
+    answer = http.post(f"{page()}/subscriptions/{subscription.id}/update", data={"price": team.id})
+    assert answer.status_code == 400
+    assert "Add a payment method first" in answer.text
+    assert "Pay $99.00 and change" in answer.text
+
+
 @pytest.mark.parametrize("body", [b"number=%ff", b"number=%00", b"x" * 30_000])
 def test_a_form_that_cannot_be_read(http, page, body):
     answer = http.post(f"{page()}/details", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
