@@ -13,24 +13,41 @@ from starlette.routing import Route
 from . import hosted_pages
 from .billing_cycle import boundary
 from .errors import StripeError
-from .hosted_pages import Form, not_found, page, without_cvc
+from .hosted_pages import Form, page, without_cvc
 from .lifecycle import checkout_sessions as session_life
 from .lifecycle import discounts, subscriptions
 from .sandbox import Sandbox
 from .store import Document
 
 _FIELDS = ("email", "code", *hosted_pages.CARD_FIELDS)
-_UNKNOWN = "This checkout link is not valid."
+
+_Visit = Callable[[Sandbox, Request, Document, Form], Response]
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
+    def at(method: str, path: str, visit: _Visit) -> Route:
+        return hosted_pages.route(sandbox, method, "/c/pay/{session}" + path, _with_session(visit))
+
     return [
-        hosted_pages.route(sandbox, "GET", "/c/pay/{session}", _show),
-        hosted_pages.route(sandbox, "POST", "/c/pay/{session}", _pay),
-        hosted_pages.route(sandbox, "POST", "/c/pay/{session}/code", _change_code),
-        hosted_pages.route(sandbox, "GET", "/c/pay/{session}/challenge", _show_challenge),
-        hosted_pages.route(sandbox, "POST", "/c/pay/{session}/challenge", _answer_challenge),
+        at("GET", "", _show),
+        at("POST", "", _pay),
+        at("POST", "/code", _change_code),
+        at("GET", "/challenge", _show_challenge),
+        at("POST", "/challenge", _answer_challenge),
     ]
+
+
+def _with_session(visit: _Visit) -> hosted_pages.Handler:
+    """The session in the address, visited on its customer's timeline (a test clock's)."""
+
+    def handler(sandbox: Sandbox, request: Request, form: Form) -> Response:
+        session = sandbox.store.get(request.path_params["session"])
+        if not session or session["object"] != "checkout.session":
+            return hosted_pages.not_found(sandbox, "This checkout link is not valid.")
+        with sandbox.in_time_of(session):
+            return visit(sandbox, request, session, form)
+
+    return handler
 
 
 def success_url(session: Document) -> str:
@@ -105,22 +122,11 @@ def _checkout_page(
     )
 
 
-def _session_at(sandbox: Sandbox, request: Request) -> Document | None:
-    session = sandbox.store.get(request.path_params["session"])
-    return session if session and session["object"] == "checkout.session" else None
-
-
-def _show(sandbox: Sandbox, request: Request, form: Form) -> Response:
-    session = _session_at(sandbox, request)
-    if session is None:
-        return not_found(sandbox, _UNKNOWN)
+def _show(sandbox: Sandbox, request: Request, session: Document, form: Form) -> Response:
     return _checkout_page(sandbox, session, hosted_pages.chosen_test_card(sandbox, request))
 
 
-def _pay(sandbox: Sandbox, request: Request, form: Form) -> Response:
-    session = _session_at(sandbox, request)
-    if session is None:
-        return not_found(sandbox, _UNKNOWN)
+def _pay(sandbox: Sandbox, request: Request, session: Document, form: Form) -> Response:
     if session["status"] == "complete":  # sent twice: the first one counted
         return RedirectResponse(success_url(session), 303)
     if form is None:
@@ -147,11 +153,8 @@ def _pay(sandbox: Sandbox, request: Request, form: Form) -> Response:
     return _outcome(sandbox, session, form, lambda s: session_life.pay_with_card(sandbox, s, card, payer))
 
 
-def _change_code(sandbox: Sandbox, request: Request, form: Form) -> Response:
+def _change_code(sandbox: Sandbox, request: Request, session: Document, form: Form) -> Response:
     """Enter a promotion code, or take it away."""
-    session = _session_at(sandbox, request)
-    if session is None:
-        return not_found(sandbox, _UNKNOWN)
     here = f"/c/pay/{session['id']}"
     try:
         with sandbox.transaction():
@@ -166,10 +169,7 @@ def _change_code(sandbox: Sandbox, request: Request, form: Form) -> Response:
     return RedirectResponse(here, 303)
 
 
-def _show_challenge(sandbox: Sandbox, request: Request, form: Form) -> Response:
-    session = _session_at(sandbox, request)
-    if session is None:
-        return not_found(sandbox, _UNKNOWN)
+def _show_challenge(sandbox: Sandbox, request: Request, session: Document, form: Form) -> Response:
     if session["status"] != "open" or not session.get("_challenged_payment_method"):
         return RedirectResponse(f"/c/pay/{session['id']}", 303)
     return page(
@@ -184,10 +184,7 @@ def _show_challenge(sandbox: Sandbox, request: Request, form: Form) -> Response:
     )
 
 
-def _answer_challenge(sandbox: Sandbox, request: Request, form: Form) -> Response:
-    session = _session_at(sandbox, request)
-    if session is None:
-        return not_found(sandbox, _UNKNOWN)
+def _answer_challenge(sandbox: Sandbox, request: Request, session: Document, form: Form) -> Response:
     if session["status"] == "complete":
         return RedirectResponse(success_url(session), 303)
     outcome = (form or {}).get("outcome")

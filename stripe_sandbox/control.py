@@ -47,18 +47,18 @@ def pay_session(sandbox: Sandbox, session_id: str, card: str, challenge: str = "
     `challenge` answers the 3D Secure question of a card that has one: "succeed" or "fail". Raises the 402 of
     a refused card; the session is then still open.
     """
-    details = card_details(sandbox, card)
     payer = session_life.Payer(email="customer@example.com", name="Test Customer", country="US")
-    try:
-        with sandbox.transaction():
-            session = sandbox.get("checkout.session", session_id, "session", in_path=True)
-            session = session_life.pay_with_card(sandbox, session, details, payer)
-    except session_life.ChallengeRequired:
-        with sandbox.transaction():
-            session = session_life.answer_challenge(
-                sandbox, sandbox.get("checkout.session", session_id), challenge == "succeed"
-            )
-    return sandbox.render(session)
+    session = sandbox.get("checkout.session", session_id, "session", in_path=True)
+    with sandbox.in_time_of(session):
+        try:
+            with sandbox.transaction():
+                session = sandbox.get("checkout.session", session_id)
+                session = session_life.pay_with_card(sandbox, session, card_details(sandbox, card), payer)
+        except session_life.ChallengeRequired:
+            with sandbox.transaction():
+                session = sandbox.get("checkout.session", session_id)
+                session = session_life.answer_challenge(sandbox, session, challenge == "succeed")
+        return sandbox.render(session)
 
 
 def cancel_session(sandbox: Sandbox, session_id: str) -> dict[str, Any]:

@@ -158,3 +158,17 @@ def test_a_declined_payment_says_that_nothing_was_charged(http, checkout, single
     answer = http.post(f"/c/pay/{session.id}", data={**GOOD, "number": "4000000000000002"})
     assert answer.status_code == 402
     assert "Nothing was charged." in answer.text
+
+
+@pytest.mark.parametrize("by", ["the page", "the fixture"])
+def test_a_customer_on_a_test_clock_buys_in_its_time(stripe, client, http, checkout, by):
+    clock = client.v1.test_helpers.test_clocks.create({"frozen_time": 1_800_000_000})
+    session = checkout(customer=client.v1.customers.create({"test_clock": clock.id}).id)
+    if by == "the page":
+        assert "next on 15 February 2027" in shown(http, session)
+        http.post(f"/c/pay/{session.id}", data={**GOOD, "email": "ada@example.com"})
+    else:
+        stripe.pay(session.id)
+    [subscription] = stripe.objects("subscription")
+    assert subscription["start_date"] == 1_800_000_000
+    assert stripe.events("invoice.paid")[0]["created"] == 1_800_000_000
