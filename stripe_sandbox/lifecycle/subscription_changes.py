@@ -467,6 +467,9 @@ def commit(
             subscriptions.note_debits(sandbox, invoice)
         if not paid and subscription["status"] in ("active", "trialing"):
             sandbox.change(subscription, changes={"status": "past_due"})
+        elif invoice and invoice["amount_paid"] and subscription["status"] in ("past_due", "unpaid"):
+            # The status follows the latest invoice, and that is this one now.
+            sandbox.change(subscription, changes={"status": "active"})
     sandbox.announce(subscription, "customer.subscription.updated", before)
     for item in new_items:
         sandbox.events.emit("invoiceitem.created", item)

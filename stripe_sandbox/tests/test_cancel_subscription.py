@@ -103,6 +103,59 @@ def test_at_once_with_the_rest_credited(stripe, client, subscription):
     assert client.v1.customers.retrieve(subscription.customer).balance == credit["total"]
 
 
+def test_at_once_with_invoice_now_what_waits_is_billed(stripe, client, ada, subscription):
+    client.v1.invoice_items.create(
+        {"customer": ada.id, "subscription": subscription.id, "amount": 700, "currency": "usd", "description": "Extra"}
+    )
+    stripe.take_deliveries()
+    ended = client.v1.subscriptions.cancel(subscription.id, {"invoice_now": True})
+    told = types_of(stripe)
+    assert told[0] == "customer.subscription.deleted"
+    assert [type for type in told if type.startswith("invoice.")] == [
+        "invoice.created",
+        "invoice.finalized",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+    ]
+    last = client.v1.invoices.retrieve(ended.latest_invoice)
+    assert (last.total, last.status, last.billing_reason) == (700, "paid", "subscription_update")
+
+
+def test_its_open_invoices_are_no_longer_collected(stripe, client, subscription):
+    stripe.card_starts_failing(subscription.customer)
+    stripe.advance(to=subscription["items"].data[0].current_period_end + 3600)
+    late = stripe.objects("invoice")[-1]
+    assert late["next_payment_attempt"] is not None
+    stripe.take_deliveries()
+    client.v1.subscriptions.cancel(subscription.id)
+    assert types_of(stripe) == ["invoice.updated", "customer.subscription.deleted"]
+    left = stripe.get(late["id"])
+    assert (left["status"], left["auto_advance"], left["next_payment_attempt"]) == ("open", False, None)
+    stripe.advance(days=30)
+    assert types_of(stripe) == []
+    card = client.v1.payment_methods.attach("pm_card_visa", {"customer": subscription.customer})
+    paid = client.v1.invoices.pay(late["id"], {"payment_method": card.id})  # by hand it still can be
+    assert paid.status == "paid"
+    assert client.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+
+
+def test_the_draft_of_the_hour_is_not_finalized_any_more(stripe, client, subscription):
+    stripe.advance(to=subscription["items"].data[0].current_period_end)
+    draft = stripe.objects("invoice")[-1]["id"]
+    client.v1.subscriptions.cancel(subscription.id)
+    stripe.advance(days=1)
+    assert stripe.get(draft)["status"] == "draft"
+
+
+def test_an_end_at_the_periods_end_moves_with_the_period(client, subscription, price_of):
+    """From month to year a new period begins; the end that was asked for is its end now."""
+    client.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    items = [{"id": subscription["items"].data[0].id, "price": price_of(29000, "year").id}]
+    changed = client.v1.subscriptions.update(subscription.id, {"items": items})
+    assert changed.cancel_at_period_end is True
+    assert changed.cancel_at == changed["items"].data[0].current_period_end
+
+
 def test_an_incomplete_one_takes_its_invoice_along(stripe, client, ada, pro):
     subscription = client.v1.subscriptions.create(
         {"customer": ada.id, "items": [{"price": pro.id}], "payment_behavior": "default_incomplete"}

@@ -202,6 +202,25 @@ def test_default_incomplete_keeps_the_change_and_waits_for_the_customer(stripe, 
     assert client.v1.subscriptions.retrieve(changed.id).status == "active"
 
 
+def test_the_payment_of_an_upgrade_brings_a_late_subscription_up_to_date(
+    stripe, client, subscription, half, upgrade, team
+):
+    """Its status follows the latest invoice."""
+    stripe.card_starts_failing(subscription.customer)
+    stripe.advance(to=subscription["items"].data[0].current_period_end + 3600)
+    assert client.v1.subscriptions.retrieve(subscription.id).status == "past_due"
+    stripe.card_works_again(subscription.customer)
+    changed = upgrade(team, payment_behavior="error_if_incomplete")
+    assert changed.status == "active"
+    assert client.v1.invoices.retrieve(changed.latest_invoice).status == "paid"
+
+
+def test_credit_alone_does_not(stripe, client, subscription, half, upgrade, price_of):
+    stripe.card_starts_failing(subscription.customer)
+    stripe.advance(to=subscription["items"].data[0].current_period_end + 3600)
+    assert upgrade(price_of(900)).status == "past_due"
+
+
 KINDS = ("subscription", "subscription_item", "invoice", "line_item", "invoiceitem", "payment_intent", "charge")
 
 
