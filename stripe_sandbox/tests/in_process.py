@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus
@@ -20,6 +21,22 @@ class Refused(Exception):
         self.code: str | None = error.get("code")
 
 
+class _Defects(logging.Handler):
+    """What the sandbox logs as its own defect: broken due work is skipped there, here it fails the test."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._found: list[str] = []
+        logging.getLogger("stripe_sandbox").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._found.append(logging.Formatter().format(record))
+
+    def check(self) -> None:
+        found, self._found = self._found, []
+        assert not found, "\n".join(found)
+
+
 class InProcess:
     """`call(method, path, **params)` is the whole request, from form body to JSON, without sockets or threads.
 
@@ -29,6 +46,7 @@ class InProcess:
     def __init__(self) -> None:
         self.sandbox = Sandbox(Settings(follow_up_seconds=0))
         self.now = 0
+        self._defects = _Defects()
         self._headers = {"authorization": f"Bearer {self.sandbox.settings.secret_key}"}
 
     def begin(self, moment: int) -> None:
@@ -43,6 +61,7 @@ class InProcess:
             answer = handle(self.sandbox, ApiRequest(method, f"/v1{path}", query.encode(), self._headers, form))
         body = json.loads(answer.body)
         assert answer.status < 500, body
+        self._defects.check()
         if answer.status != 200:
             raise Refused(answer.status, body["error"])
         return body
@@ -57,6 +76,7 @@ class InProcess:
         """All objects of a type as they are `now`, oldest first."""
         with self.sandbox.clock.at(self.now):
             self.sandbox.run_due_work()
+            self._defects.check()
             return [self.sandbox.render(document) for document in self.sandbox.store.find(object_type)]
 
 
