@@ -119,6 +119,23 @@ def main() -> None:
     say("Usage, limits and warnings")
     call("GET", "/api/user/usage", 200, **me)
 
+    say("What would Datilio Team cost now, and what would it change?")
+    team = next(plan for plan in plans if plan["name"] == "Datilio Team")
+    upgrade = {"plan_id": team["id"], "duration_months": 1}
+    preview = call("POST", "/api/purchase/preview", 200, upgrade, **me)
+    then = preview["next_bill"]
+    print(f"   Now ${preview['total_now']:.2f}, then ${then['amount']:.2f} on {then['date']}")
+
+    say("Upgrade: exactly that is charged")
+    call("POST", "/api/purchase/plan", 200, upgrade | {"quote": preview["quote"]}, **me)
+    bills = call("GET", "/api/user/invoices", 200, **me)["invoices"]
+    if bills[0]["amount_paid"] != preview["total_now"]:
+        sys.exit("   The bill is not what was quoted. The journey stops here.")
+
+    say("Back to Pro at the period's end, and changed one's mind")
+    call("POST", "/api/purchase/plan", 200, wanted, **me)
+    call("POST", "/api/user/resume_plan", 200, **me)
+
     say("Cancel: access until the period's end")
     cancelled = call("POST", "/api/user/cancel_plan", 200, {"reason": "Just a demo"}, **me)
     print(f"\n   Access until {cancelled['user_plan']['end_date']}. That was the whole journey.")
