@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from billing import stripe_gateway
 from billing.errors import PlanNameTaken, PlanNotFound
 from billing.models import Plan, PlanPrice
-from billing.pricing import interval_of, price_cents
+from billing.pricing import MAX_MONTHS, interval_of, price_cents
 
 # The three plans of Datilio, as they are sold first. Staff change them in the admin; this list is only the beginning.
 FIRST_PLANS: list[dict[str, Any]] = [
@@ -134,3 +134,18 @@ def ensure_price(plan: Plan, months: int) -> PlanPrice:
         plan=plan, months=months, amount_cents=amount, defaults={"stripe_price_id": price.id}
     )
     return row
+
+
+def adopt_price(plan: Plan, price: Any) -> PlanPrice | None:
+    """Our row of a Stripe Price of the plan's own product that we had forgotten; None for one that is none of ours in
+    kind: another currency, a week, metered, more than MAX_MONTHS, or the twin of one that we have."""
+    recurring = price["recurring"]
+    months = {"month": 1, "year": 12}.get(recurring["interval"], 0) * recurring["interval_count"]
+    amount = price["unit_amount"]
+    is_ours = price["currency"] == "usd" and recurring["usage_type"] == "licensed" and amount is not None
+    if not is_ours or not 1 <= months <= MAX_MONTHS:
+        return None
+    row, _ = PlanPrice.objects.get_or_create(
+        plan=plan, months=months, amount_cents=amount, defaults={"stripe_price_id": price["id"]}
+    )
+    return row if row.stripe_price_id == price["id"] else None

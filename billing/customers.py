@@ -48,7 +48,10 @@ def ensure_customer(user: AbstractBaseUser) -> str:
             # The join date tells users of two databases apart who share an id and one Stripe account.
             who = hashlib.sha256(f"{user.pk} {user.email} {user.date_joined.isoformat()}".encode()).hexdigest()
             customer = stripe_gateway.create_customer(
-                user_id=user.pk, email=user.email, idempotency_key=f"customer-{who}"
+                user_id=user.pk,
+                email=user.email,
+                # The count moves on when a customer was deleted at Stripe: the next is another one.
+                idempotency_key=f"customer-{who}-{account.purchases_answered}",
             )
             account.stripe_customer_id = customer.id
             account.save(update_fields=["stripe_customer_id"])

@@ -86,6 +86,15 @@ def expected_rows(account: BillingAccount) -> dict[str, dict[str, Any]]:
     return {look.subscription["id"]: columns for look, columns in rows}
 
 
+def end_rows_without_subscription(account: BillingAccount, known: set[str]) -> None:
+    """Rows that say "live" about a subscription that Stripe does not list for this customer stand for nothing.
+
+    known: the ids of all that it lists. For the reconcile, which has made sure that it asks the right Stripe.
+    """
+    phantoms = UserPlan.objects.live().filter(user_id=account.user_id).exclude(stripe_subscription_id__in=known)
+    phantoms.update(is_live=False, status="canceled", ended_at=timezone.now(), cancel_at=None, disputed_since=None)
+
+
 def _rows(
     account: BillingAccount, subscriptions: list[stripe.Subscription], disputed_since: dict[str, int | None]
 ) -> Iterator[tuple["_Look", dict[str, Any]]]:

@@ -1,13 +1,18 @@
 """What the queue does for billing. Each task can run twice: the rows decide what is left to do."""
 
+import logging
 from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 from djstripe.models import WebhookEventTrigger
 
-from billing import idempotency, outbox, reminders, webhooks
+from billing import idempotency, outbox, reconcile, reminders, webhooks
+from billing.errors import StripeUnavailable
 from datilio.celery import ring
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -45,3 +50,36 @@ def sweep_billing_mails() -> None:
 @shared_task
 def write_reminders() -> None:
     reminders.write_reminders(timezone.now())
+
+
+# CELERY_TASK_TIME_LIMIT is 120; the last step of a slice may take a minute when Stripe is slow.
+SLICE_SECONDS = 45
+
+
+@shared_task
+def reconcile_nightly() -> None:
+    """Begin the night's comparison with Stripe; one that is still unfinished is given up."""
+    reconcile.begin(reconcile.NIGHTLY)
+    reconcile_slice()
+
+
+@shared_task
+def reconcile_slice() -> None:
+    """Go on with the night's comparison for a while, then ring for the next slice. Nothing to do: nothing is done.
+
+    Also rung every ten minutes: for a run whose worker was killed, whose message was lost, or that met a Stripe that
+    was down.
+    """
+    run = reconcile.unfinished(reconcile.NIGHTLY)
+    if run is None:
+        return
+    try:
+        # Without a queue this runs where it is called, and nobody would answer the bell.
+        is_finished = reconcile.work(run, seconds=None if settings.CELERY_TASK_ALWAYS_EAGER else SLICE_SECONDS)
+    except reconcile.RunAtWork:
+        return
+    except StripeUnavailable:
+        logger.warning("Stripe is down: the comparison of %s goes on later", run)
+        return
+    if not is_finished:
+        ring(reconcile_slice)

@@ -420,6 +420,21 @@ _COUNTED = (
 )
 
 
+def _known_to_the_contract(body: Any) -> Any:
+    """An answer in which deleted objects that were expanded ({id, object, deleted}, as Stripe gives them, where the
+    contract has no room for them) stand by their id."""
+    if isinstance(body, list):
+        return [_known_to_the_contract(item) for item in body]
+    if not isinstance(body, dict):
+        return body
+    return {
+        key: value["id"]
+        if isinstance(value, dict) and value.keys() == {"id", "object", "deleted"}
+        else _known_to_the_contract(value)
+        for key, value in body.items()
+    }
+
+
 @dataclass
 class Recorder:
     """Checks every request, answer and event of a sandbox against the contract, and counts them.
@@ -449,7 +464,8 @@ class Recorder:
             self._check_request(exchange, route[0] if route else None)
             self.counts["responses"] += 1
             if exchange.status == 200 and route:
-                found = self._contract.answer_errors(exchange.method, route[0], exchange.body)
+                body = _known_to_the_contract(exchange.body)
+                found = self._contract.answer_errors(exchange.method, route[0], body)
             elif exchange.status == 200:
                 found = ["Stripe has no such URL"]
             else:
