@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stripe_sandbox
-from stripe_sandbox import chaos, contract
+from stripe_sandbox import chaos, contract, coverage
 from stripe_sandbox.operations import OPERATIONS
 
 FOLDER = Path(stripe_sandbox.__file__).parent
@@ -68,6 +68,55 @@ def test_what_its_row_says_of_a_resource_is_there(resource):
         method, suffix = WORDS[word]
         # A row of several resources says what at least one of them can.
         assert any((method, f"/v1/{one}{suffix}") in shapes for one in of_its_own), (resource, word)
+
+
+def test_what_a_row_names_as_not_covered_is_refused():
+    """A name in its third cell is a parameter (or the last part of a URL) that some operation of the row refuses."""
+    covered = list(coverage.of_contract())
+    for cells in rows():
+        names = re.findall(r"[a-z_/]+", cells[0])
+        own = [one for one in covered if any(name in one.path.split("/") or name in one.path for name in names)]
+        refused = {part for one in own for path in one.refuses for part in path.split(".")}
+        refused |= {one.path.rpartition("/")[2] for one in own if not one.emulated}
+        values = {
+            part for one in own for name in one.honours if "=" in name for part in name.partition("=")[0].split(".")
+        }
+        for word in re.findall(r"`([a-z_]+)`", cells[2] if len(cells) > 2 else ""):
+            # send_invoice is a value: its parameter takes another one only.
+            known = {"send_invoice": "collection_method"}.get(word, word)
+            assert known in refused or known in values, (cells[0], word)
+
+
+def test_the_coverage_is_told_by_operation_and_parameter(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["coverage", "/v1/refunds"])
+    coverage.main()
+    told = capsys.readouterr().out
+    assert "POST /v1/refunds\n    honours  amount charge metadata payment_intent reason\n    refuses  currency" in told
+    monkeypatch.setattr("sys.argv", ["coverage", "/v1/plans"])
+    coverage.main()
+    assert "GET /v1/plans    not emulated" in capsys.readouterr().out
+
+
+def test_what_coverage_calls_refused_is_refused(http, ada):
+    """One parameter of each creation: 400, and in words."""
+    for one in coverage.of_contract():
+        plain = [name for name in one.refuses if "." not in name]
+        if one.method == "POST" and one.emulated and "{" not in one.path and plain:
+            schema = contract.load().operation_at("post", one.path)["params"]
+            texts = [name for name in plain if schema["properties"][name].get("type") == "string"]
+            for name in texts[:2]:
+                data = {
+                    key: _value(inner)
+                    for key, inner in schema["properties"].items()
+                    if key in schema.get("required", [])
+                }
+                answer = http.post(one.path, data={**data, name: "x"})
+                assert answer.status_code == 400, (one.path, name)
+                assert answer.json()["error"]["param"] in (name, *data), answer.text
+
+
+def _value(schema):
+    return schema["enum"][0] if "enum" in schema else "1"
 
 
 def test_every_file_is_named_in_how_it_is_built():
