@@ -2,11 +2,18 @@
 
 from datilio.errors import DomainError, ServiceUnavailable
 
+# Ways on for the error page.
+TO_THE_PLANS = ("pricing", "See the plans")
+TO_THE_PLAN = ("accounts:settings", "Go to your plan")
+TO_THE_INVOICES = ("accounts:billing", "Go to your invoices")
+
 
 class PlanNotFound(DomainError):
     code = "plan_not_found"
     message = "There is no such plan on sale. GET /api/plans lists them."
+    page_message = "This plan is not on sale."
     status = 404
+    next_page = TO_THE_PLANS
 
 
 class PlanNameTaken(DomainError):
@@ -19,6 +26,7 @@ class AlreadySubscribed(DomainError):
     code = "already_subscribed"
     message = "This is the plan you have. There is nothing to buy."
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class PlanChangeRequired(DomainError):
@@ -27,13 +35,16 @@ class PlanChangeRequired(DomainError):
         "You have a paid plan, so there is nothing to buy at the checkout. Change it in your account or with "
         "POST /api/purchase/plan: only the difference is charged."
     )
+    page_message = "You have a plan, so there is nothing to buy at the checkout. Change it in your account instead."
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class PurchaseOvertaken(DomainError):
     code = "purchase_overtaken"
     message = "Another purchase of yours was completed this very moment. Look at your plan before you buy again."
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class ChangeScheduled(DomainError):
@@ -42,7 +53,11 @@ class ChangeScheduled(DomainError):
         "Your plan is about to change at the end of its period. Keep the present plan first (POST "
         "/api/user/resume_plan); then a new choice can be priced."
     )
+    page_message = (
+        "Your plan is about to change at the end of its period. Keep the present plan first, then choose again."
+    )
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class PaymentOverdue(DomainError):
@@ -50,13 +65,19 @@ class PaymentOverdue(DomainError):
 
     code = "payment_overdue"
     message = "A bill of your present plan is not paid. Pay it at `invoice_url` first; then you can change the plan."
+    page_message = "A bill of your present plan is not paid. Pay it first; then you can change the plan."
     status = 402
+    next_page = TO_THE_PLAN
 
 
 class QuoteInvalid(DomainError):
     code = "quote_invalid"
     message = "This is no quote of ours for this plan. Ask POST /api/purchase/preview for one."
+    page_message = (
+        "Nothing was changed: this confirmation belongs to another choice. Look at the amounts and confirm again."
+    )
     status = 400
+    next_page = TO_THE_PLANS
 
 
 class QuoteExpired(DomainError):
@@ -79,6 +100,7 @@ class NothingToResume(DomainError):
     code = "nothing_to_resume"
     message = "Nothing is scheduled: your plan is neither cancelled nor about to change."
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class NothingOverdue(DomainError):
@@ -90,13 +112,16 @@ class NothingOverdue(DomainError):
 class InvoiceNotFound(DomainError):
     code = "invoice_not_found"
     message = "There is no such invoice of yours. Ask for the list without a cursor."
+    page_message = "This page of invoices is not there, or it is not yours."
     status = 404
+    next_page = TO_THE_INVOICES
 
 
 class NoBillingHistory(DomainError):
     code = "no_billing_history"
     message = "You have never bought anything here, so there is nothing to manage yet. Choose a plan first."
     status = 409
+    next_page = TO_THE_PLANS
 
 
 class PlanIsEnding(DomainError):
@@ -106,12 +131,14 @@ class PlanIsEnding(DomainError):
         "Keep your plan first, then choose the new one. Nothing was charged."
     )
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class NothingToCancel(DomainError):
     code = "no_active_plan"
     message = "You have no plan, so there is nothing to cancel."
     status = 409
+    next_page = TO_THE_PLANS
 
 
 class AccountClosed(DomainError):
@@ -132,6 +159,7 @@ class CheckoutNotFound(DomainError):
     code = "checkout_not_found"
     message = "There is no such purchase, or it is not yours. Look at your account to see your plan."
     status = 404
+    next_page = TO_THE_PLAN
 
 
 class PaymentMethodRequired(DomainError):
@@ -139,7 +167,9 @@ class PaymentMethodRequired(DomainError):
 
     code = "payment_method_required"
     message = "There is no card to charge. Finish the purchase at `checkout_url`."
+    page_message = "There is no card to charge. Add one first, then confirm again."
     status = 402
+    next_page = TO_THE_INVOICES
 
 
 class PaymentFailed(DomainError):

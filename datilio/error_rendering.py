@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -51,7 +52,14 @@ def as_problem(error: DomainError) -> JsonResponse:
 
 
 def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:
-    context = {"error": error, "title": HTTPStatus(error.status).phrase, "request_id": current_request_id()}
+    next_url, next_label = _way_on(error)
+    context = {
+        "error": error,
+        "title": HTTPStatus(error.status).phrase,
+        "request_id": current_request_id(),
+        "next_url": next_url,
+        "next_label": next_label,
+    }
     try:
         response = render(request, "error.html", context, status=error.status)
     except Exception:
@@ -61,6 +69,13 @@ def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     for name, value in (error.details.get("headers") or {}).items():
         response[name] = value
     return response
+
+
+def _way_on(error: DomainError) -> tuple[str, str]:
+    """(address, label) of what to do next; empty: the page offers what it offers to everybody."""
+    if error.details.get("next_url"):
+        return error.details["next_url"], error.details["next_label"]
+    return (reverse(error.next_page[0]), error.next_page[1]) if error.next_page else ("", "")
 
 
 def wants_problem(request: HttpRequest) -> bool:

@@ -10,16 +10,22 @@ class DomainError(Exception):
     screen, saying what to do next. status: the HTTP status it is shown with. details: JSON-ready extra members of the
     problem document (`checkout_url`, `retry_after`, `errors`, ...); `headers` and `next_url`/`next_label` (the way on,
     on the page) are taken out by the rendering. See shared/api.md, Errors.
+
+    page_message: what a page says where `message` speaks to a program. next_page: (URL name, label) of the way on
+    that the kind of error has by itself.
     """
 
     code = "error"
     message = "This is not possible."
     status = 400
+    page_message = ""
+    next_page: tuple[str, str] | None = None
 
     def __init__(
         self, message: str | None = None, *, code: str | None = None, status: int | None = None, **details: Any
     ) -> None:
         self.code = code or self.code
+        self.page_message = message or self.page_message or self.message
         self.message = message or self.message
         self.status = status or self.status
         self.details = details
