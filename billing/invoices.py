@@ -34,20 +34,28 @@ class Invoice:
 
 @dataclass(frozen=True)
 class InvoicePage:
+    """next_cursor: goes on with the older ones. previous_cursor: for `before`, back to the newer ones."""
+
     invoices: list[Invoice]
     next_cursor: str | None
+    previous_cursor: str | None = None
 
 
-def list_invoices(user: AbstractBaseUser, *, limit: int = 20, cursor: str = "") -> InvoicePage:
-    """Newest first; drafts are not yet bills and stay out. Raises InvoiceNotFound for a foreign cursor."""
+def list_invoices(user: AbstractBaseUser, *, limit: int = 20, cursor: str = "", before: str = "") -> InvoicePage:
+    """Newest first: the newest, those older than `cursor`, or those just before `before` (one of the two at most).
+
+    Drafts are not yet bills and stay out. Raises InvoiceNotFound for a foreign cursor.
+    """
     account = BillingAccount.objects.filter(user_id=user.pk, stripe_customer_id__isnull=False).first()
     if account is None:
-        if cursor:
+        if cursor or before:
             raise InvoiceNotFound()
         return InvoicePage([], None)
     assert account.stripe_customer_id
     try:
-        page = stripe_gateway.list_invoices(account.stripe_customer_id, limit=limit, after=cursor or None)
+        page = stripe_gateway.list_invoices(
+            account.stripe_customer_id, limit=limit, after=cursor or None, before=before or None
+        )
     except stripe_gateway.ResourceMissing as exc:
         raise InvoiceNotFound() from exc
     charges = {
@@ -56,7 +64,13 @@ def list_invoices(user: AbstractBaseUser, *, limit: int = 20, cursor: str = "") 
         if charge["paid"]
     }
     invoices = [_invoice(invoice, charges) for invoice in page.data if invoice["status"] != "draft"]
-    return InvoicePage(invoices, page.data[-1]["id"] if page.has_more else None)
+    # `has_more` speaks of the direction that was asked for; the other one leads back to where the caller came from.
+    has_older, has_newer = (True, page.has_more) if before else (page.has_more, bool(cursor))
+    return InvoicePage(
+        invoices,
+        page.data[-1]["id"] if has_older and page.data else None,
+        page.data[0]["id"] if has_newer and page.data else None,
+    )
 
 
 def _invoice(invoice: Any, charges: dict[str, Any]) -> Invoice:

@@ -607,14 +607,18 @@ def cancel_now(subscription_id: str, *, comment: str = "") -> stripe.Subscriptio
 
 
 @_our_errors()
-def list_invoices(customer_id: str, *, limit: int, after: str | None = None) -> stripe.ListObject[stripe.Invoice]:
+def list_invoices(
+    customer_id: str, *, limit: int, after: str | None = None, before: str | None = None
+) -> stripe.ListObject[stripe.Invoice]:
     """A page of a customer's invoices, newest first, with `payments` expanded. https://docs.stripe.com/api/invoices/list
 
-    Raises ResourceMissing for an unknown `after`.
+    after, before: the id of an invoice; those older or newer than it. Raises ResourceMissing for an unknown one.
     """
     params: dict[str, Any] = {"customer": customer_id, "limit": limit, "expand": ["data.payments"]}
     if after:
         params["starting_after"] = after
+    if before:
+        params["ending_before"] = before
     return _client().v1.invoices.list(params)  # type: ignore[arg-type]
 
 
