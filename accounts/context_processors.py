@@ -1,7 +1,6 @@
 """What any page may want to say to the customer who looks at it."""
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -9,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from billing.models import UserPlan
+from billing.standing import standing_of
 from billing.subscriptions import live_plan
 from usage.limits import limits_of, warnings_of
 
@@ -17,7 +17,7 @@ def customer(request: HttpRequest) -> dict[str, Callable[[], Any]]:
     """For templates, each asked for when a template first touches it, at most once a page:
 
     current_plan: UserPlan (with its plan) or None. usage_warnings: list of the API's warnings.
-    past_due_deadline: datetime until which an overdue plan still serves, or None.
+    plan_standing: billing.standing's word for it, or "" without a plan.
     """
     # The admin's pages belong to staff at work, not to a customer.
     if request.path_info.startswith("/admin/"):
@@ -35,9 +35,9 @@ def customer(request: HttpRequest) -> dict[str, Callable[[], Any]]:
         return [] if plan is None else warnings_of(limits_of(plan.user_id, now, user_plan=plan))
 
     @cache
-    def past_due_deadline() -> datetime | None:
+    def plan_standing() -> str:
         plan = current_plan()
-        return plan.grace_ends_at if plan is not None and plan.on_grace_period(now) else None
+        return "" if plan is None else standing_of(plan, now)
 
     # Functions, which templates call: a lazy object would answer False to `is None`.
-    return {"current_plan": current_plan, "usage_warnings": usage_warnings, "past_due_deadline": past_due_deadline}
+    return {"current_plan": current_plan, "usage_warnings": usage_warnings, "plan_standing": plan_standing}

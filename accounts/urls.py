@@ -3,11 +3,15 @@
 from django.urls import path
 
 from accounts import api as api_views
-from accounts import views
+from accounts import billing_views, change_views, views
 
 pages = [
     path("account", views.settings, name="settings"),
+    path("account/change", change_views.change_plan, name="change_plan"),
     path("account/cancel", views.cancel_plan, name="cancel_plan"),
+    path("account/resume", views.resume_plan, name="resume_plan"),
+    path("account/billing", billing_views.billing, name="billing"),
+    path("account/billing/portal", billing_views.portal, name="portal"),
     path("account/close", views.close_account, name="close_account"),
 ]
 

@@ -1,4 +1,4 @@
-"""The customer's own pages: their plan with its usage, and the ways out of plan and account."""
+"""The customer's own pages: their plan with its usage, and the ways out of plan and account, and back."""
 
 import uuid
 
@@ -11,15 +11,17 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import services
 from accounts.forms import CloseAccountForm
 from billing import subscriptions
-from billing.errors import NothingToCancel
+from billing.errors import NothingToCancel, NothingToResume
 from billing.forms import CancelPlanForm
 from billing.models import UserPlan
+from billing.standing import can_be_kept, standing_of
 from datilio.errors import DomainError
 from datilio.templatetags.writing import moment
 from usage.limits import limits_of, meters_of, warnings_of
@@ -43,10 +45,9 @@ def settings(request: HttpRequest) -> HttpResponse:
             # These three stand in for the context processor's, which would ask the same again.
             "current_plan": plan,
             "usage_warnings": warnings_of(limits),
-            "past_due_deadline": plan.grace_ends_at if plan and plan.on_grace_period(now) else None,
+            "plan_standing": standing_of(plan, now) if plan else "",
             "ended_plan": ended,
-            "is_active": plan is not None and plan.is_active(now),
-            "grace_ends_at": plan.grace_ends_at if plan and plan.on_grace_period(now) else None,
+            "can_be_kept": plan is not None and can_be_kept(plan),
             "limits": meters_of(limits),
             "shows_try_it": project_settings.EMBEDDED and bool(limits),
             "try_it_key": uuid.uuid4().hex,
@@ -58,7 +59,7 @@ def settings(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel_plan(request: HttpRequest) -> HttpResponse:
-    """Ends the plan with what is paid; the API can end it at once."""
+    """Ends the plan with what is paid; one that is not paid ends now. The API can end any at once."""
     if request.method == "POST":
         form = CancelPlanForm(request.POST)
         if form.is_valid():
@@ -66,7 +67,9 @@ def cancel_plan(request: HttpRequest) -> HttpResponse:
     else:
         form = CancelPlanForm()
     plan = subscriptions.live_plan(request.user.pk)
-    return render(request, "accounts/cancel_plan.html", {"plan": plan, "form": form})
+    # subscriptions.cancel_plan: what was never paid is not served to its end.
+    ends_now = plan is not None and plan.status not in ("active", "trialing")
+    return render(request, "accounts/cancel_plan.html", {"plan": plan, "form": form, "ends_now": ends_now})
 
 
 @never_cache
@@ -103,3 +106,26 @@ def _cancel(request: HttpRequest, reason: str) -> HttpResponse:
         said = f"{plan.plan.name} has ended."
     messages.success(request, said)
     return HttpResponseRedirect(reverse("accounts:settings"), status=303)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def resume_plan(request: HttpRequest) -> HttpResponse:
+    """Keep the plan: takes back what is scheduled, and goes on to `next`."""
+    if request.method != "POST":
+        # Who had to log in first, or reloads a refusal.
+        return HttpResponseRedirect(reverse("accounts:settings"))
+    try:
+        plan = subscriptions.resume_plan(request.user)
+    except NothingToResume as error:
+        messages.info(request, error.page_message)
+    else:
+        messages.success(request, f"You keep {plan.plan.name}. Nothing is scheduled any more.")
+    return HttpResponseRedirect(way_back(request) or reverse("accounts:settings"), status=303)
+
+
+def way_back(request: HttpRequest) -> str:
+    """The path on this site that a form names as `next`; empty for anything else."""
+    wanted = request.POST.get("next", "")
+    is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    return wanted if is_ours else ""

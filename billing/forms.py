@@ -35,6 +35,21 @@ class ChooseForm(forms.Form):
     months = forms.IntegerField(min_value=1, max_value=MAX_MONTHS)
 
 
+class ChangeForm(forms.Form):
+    """The address of the page before a change, and what its button sends: with the quote that the customer saw."""
+
+    plan = forms.IntegerField(min_value=1, max_value=MAX_ID)
+    months = forms.IntegerField(min_value=1, max_value=MAX_MONTHS)
+    quote = forms.CharField(max_length=2000, required=False)
+
+
+class InvoicesForm(forms.Form):
+    """Which page of invoices: those older than one, or those newer."""
+
+    after = forms.RegexField(r"^in_\w{1,200}$", required=False)
+    before = forms.RegexField(r"^in_\w{1,200}$", required=False)
+
+
 class CheckoutReturnForm(forms.Form):
     """`started`: when the customer came back first, in seconds since 1970; our own links carry it on. What is not a
     moment of the last day is as good as none: the wait begins now."""

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from billing.models import Plan, UserPlan
-from billing.pricing import feature_sentences, price_cents, yearly_saving_cents
+from django.utils import timezone
 
-Action = Literal["sign_up", "buy", "current", "upgrade", "downgrade", "switch"]
+from billing.changes import kind_of_change
+from billing.models import Plan, UserPlan
+from billing.pricing import feature_sentences, price_cents, trial_days, yearly_saving_cents
+from billing.standing import can_be_kept
+
+Action = Literal["sign_up", "buy", "current", "scheduled", "upgrade", "downgrade", "switch"]
 
 MONTHS_OF = {"month": 1, "year": 12}
 
@@ -22,7 +26,10 @@ class Offer:
     price_cents: int
     saving_cents: int  # of a year against twelve months; 0 where there is nothing to save
     action: Action
+    trial_days: int  # free before the first charge, for this visitor; 0: none
     ends_at: datetime | None  # the visitor has it, and has cancelled it for then
+    changes_at: datetime | None  # the visitor's plan changes then: away from this one, or (scheduled) to it
+    can_be_kept: bool  # the visitor has it, and can take back what is scheduled
     is_wanted: bool  # the address asks for it: they come from a log-in or a cancelled Checkout
 
     @property
@@ -68,39 +75,58 @@ def plans_on_sale() -> list[Plan]:
     return list(Plan.objects.published())
 
 
-def offers(
-    plans: Sequence[Plan], interval: str, *, knows_visitor: bool, live: UserPlan | None, wanted_plan_id: int | None
-) -> list[Offer]:
-    """live: the visitor's plan, if they have one; see billing.subscriptions.live_plan."""
+@dataclass(frozen=True)
+class Visitor:
+    """live: the visitor's plan, if they have one (billing.subscriptions.live_plan). had_trial: it is theirs once."""
+
+    is_known: bool
+    live: UserPlan | None
+    had_trial: bool
+
+
+def offers(plans: Sequence[Plan], interval: str, visitor: Visitor, *, wanted_plan_id: int | None) -> list[Offer]:
     return [
-        _offer(plan, 1 if plan.is_free else MONTHS_OF[interval], knows_visitor, live, wanted=plan.pk == wanted_plan_id)
+        _offer(plan, 1 if plan.is_free else MONTHS_OF[interval], visitor, wanted=plan.pk == wanted_plan_id)
         for plan in plans
     ]
 
 
-def _offer(plan: Plan, months: int, knows_visitor: bool, live: UserPlan | None, *, wanted: bool) -> Offer:
-    price = price_cents(plan, months)
-    action = _action(plan, months, price, knows_visitor, live)
+def _offer(plan: Plan, months: int, visitor: Visitor, *, wanted: bool) -> Offer:
+    price, live = price_cents(plan, months), visitor.live
+    action = _action(plan, months, price, visitor)
+    has_it = live is not None and action in ("current", "switch")
     return Offer(
         plan=plan,
         months=months,
         price_cents=price,
         saving_cents=yearly_saving_cents(plan),
         action=action,
-        ends_at=live.cancel_at if live and action == "current" else None,
+        trial_days=trial_days(plan, price, had_one=visitor.had_trial) if _begins_anew(visitor) else 0,
+        ends_at=live.cancel_at if live and has_it else None,
+        changes_at=live.pending_at if live and (has_it or action == "scheduled") else None,
+        can_be_kept=live is not None and has_it and can_be_kept(live),
         is_wanted=wanted,
     )
 
 
-def _action(plan: Plan, months: int, price: int, knows_visitor: bool, live: UserPlan | None) -> Action:
-    if not knows_visitor:
+def _begins_anew(visitor: Visitor) -> bool:
+    """Is what they buy a new subscription, and no change of one? See billing.quotes."""
+    live = visitor.live
+    return live is None or live.is_grant or (live.amount_cents == 0 and not live.card_last4)
+
+
+def _action(plan: Plan, months: int, price: int, visitor: Visitor) -> Action:
+    live = visitor.live
+    if not visitor.is_known:
         return "sign_up"
-    if live is None:
+    if live is None or live.is_grant:
         return "buy"
+    pending = live.pending_price
+    if pending and (pending.plan_id, pending.months) == (plan.pk, months):
+        return "scheduled"
     if live.plan_id == plan.pk:
         return "current" if live.duration_months == months else "switch"
-    # Cents per month of both, without division: dearer per month is an upgrade.
-    return "upgrade" if price * live.duration_months > live.amount_cents * months else "downgrade"
+    return kind_of_change(live, plan_id=plan.pk, months=months, amount_cents=price, now=timezone.now())
 
 
 def comparison(plans: Sequence[Plan]) -> list[Row]:

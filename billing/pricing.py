@@ -29,6 +29,11 @@ def compare_per_month(cents: int, months: int, other_cents: int, other_months: i
     return cents * other_months - other_cents * months
 
 
+def trial_days(plan: Plan, amount_cents: int, *, had_one: bool) -> int:
+    """The free days before the first charge: once per person, and none with what costs nothing."""
+    return plan.trial_days if amount_cents and not had_one else 0
+
+
 def yearly_saving_cents(plan: Plan) -> int:
     """What a year costs less than twelve months; 0 when nothing."""
     return max(0, to_cents(plan.price_monthly) * 12 - price_cents(plan, 12))

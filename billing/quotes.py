@@ -17,7 +17,7 @@ from billing import stripe_gateway
 from billing.changes import kind_of_change
 from billing.errors import ChangeScheduled, QuoteInvalid
 from billing.models import BillingAccount, PlanPrice, UserPlan
-from billing.pricing import interval_of
+from billing.pricing import interval_of, trial_days
 from billing.stripe_gateway import Upgrade
 
 VALID_FOR = timedelta(minutes=10)
@@ -149,7 +149,7 @@ def upgrade_of(live: UserPlan, price: PlanPrice, proration_date: int | None) -> 
 
 def trial_days_of(account: BillingAccount, price: PlanPrice) -> int:
     """The trial that this person gets with this plan: once, and none with what costs nothing."""
-    return price.plan.trial_days if price.amount_cents and account.trial_started_at is None else 0
+    return trial_days(price.plan, price.amount_cents, had_one=account.trial_started_at is not None)
 
 
 def make_quote(
@@ -173,7 +173,7 @@ def make_quote(
 
 
 def _start(account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> Quote:
-    trial_days = trial_days_of(account, price)
+    free_days = trial_days_of(account, price)
     assert account.stripe_customer_id
     card = price.amount_cents and stripe_gateway.card_on_file(account.stripe_customer_id)
     invoice = stripe_gateway.preview_new_subscription(account.stripe_customer_id, price.stripe_price_id)
@@ -182,11 +182,9 @@ def _start(account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> 
     pays_with: Literal["card", "checkout", "nothing"] = "nothing"
     if price.amount_cents:
         pays_with = "card" if card else "checkout"
-    if trial_days:
-        trial_ends = _time(begins) + timedelta(days=trial_days)
-        return _quote(
-            "start", price, live, [], pays_with, trial_days=trial_days, next_=(price.amount_cents, trial_ends)
-        )
+    if free_days:
+        trial_ends = _time(begins) + timedelta(days=free_days)
+        return _quote("start", price, live, [], pays_with, trial_days=free_days, next_=(price.amount_cents, trial_ends))
     next_ = (price.amount_cents, _time(ends)) if price.amount_cents else None
     return _quote("start", price, live, [invoice], pays_with, next_=next_)
 

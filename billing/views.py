@@ -12,9 +12,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.checkout import confirm_checkout, start_checkout
-from billing.errors import AlreadySubscribed, CheckoutNotFound, PlanChangeRequired, PlanNotFound
+from billing.errors import AlreadySubscribed, CheckoutNotFound, PaymentOverdue, PlanChangeRequired
 from billing.forms import CheckoutCancelledForm, CheckoutReturnForm, ChooseForm, PricingForm
-from billing.offers import comparison, offers, plans_on_sale
+from billing.models import BillingAccount
+from billing.offers import Visitor, comparison, offers, plans_on_sale
 from billing.subscriptions import live_plan
 from datilio.errors import InvalidInput
 
@@ -26,13 +27,8 @@ LONG_WAIT_SECONDS = 60
 def pricing(request: HttpRequest) -> HttpResponse:
     form = PricingForm(request.GET)
     plans = plans_on_sale()
-    shown = offers(
-        plans,
-        form.chosen_interval,
-        knows_visitor=request.user.is_authenticated,
-        live=live_plan(request.user.pk) if request.user.is_authenticated else None,
-        wanted_plan_id=form.wanted_plan_id,
-    )
+    trials = any(plan.trial_days for plan in plans)
+    shown = offers(plans, form.chosen_interval, _visitor(request, trials), wanted_plan_id=form.wanted_plan_id)
     return render(
         request,
         "billing/pricing.html",
@@ -43,14 +39,26 @@ def pricing(request: HttpRequest) -> HttpResponse:
             "rows": comparison(plans),
             "largest_saving_cents": max((offer.saving_cents for offer in shown), default=0),
             "token_prices": any(plan.ai_token_price_per_million is not None for plan in plans),
+            "trials": trials,
             "grace_days": settings.GRACE_DAYS,
         },
     )
 
 
+def _visitor(request: HttpRequest, trials: bool) -> Visitor:
+    """trials: is there any that they could have had?"""
+    if not request.user.is_authenticated:
+        return Visitor(is_known=False, live=None, had_trial=False)
+    theirs = BillingAccount.objects.filter(user_id=request.user.pk, trial_started_at__isnull=False)
+    return Visitor(is_known=True, live=live_plan(request.user.pk), had_trial=trials and theirs.exists())
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose(request: HttpRequest) -> HttpResponse:
-    """Buy: on to Stripe's page. Someone who is not logged in comes back to the plan that they chose."""
+    """Buy: on to Stripe's page; for a change of plan on to the page that says what it costs and when it happens.
+
+    Someone who is not logged in comes back to the plan that they chose.
+    """
     if request.method != "POST":
         # The address of a refusal that somebody reloads.
         return HttpResponseRedirect(reverse("pricing"))
@@ -61,15 +69,15 @@ def choose(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         query = urlencode({"next": _pricing_of(plan_id, months)})
         return HttpResponseRedirect(f"{reverse('account_login')}?{query}", status=303)
+    change_url = f"{reverse('accounts:change_plan')}?{urlencode({'plan': plan_id, 'months': months})}"
+    live = live_plan(request.user.pk)
+    if live is not None and live.card_last4 and not live.is_grant:
+        # What can be charged to the card on file needs no Checkout, from a free plan neither.
+        return HttpResponseRedirect(change_url, status=303)
     try:
         url = start_checkout(request.user, plan_id, months)
-    except (AlreadySubscribed, PlanChangeRequired) as error:
-        error.details |= {"next_url": reverse("accounts:settings"), "next_label": "Go to your plan"}
-        raise
-    except PlanNotFound as error:
-        error.message = "This plan is not on sale."
-        error.details |= {"next_url": reverse("pricing"), "next_label": "See the plans"}
-        raise
+    except (AlreadySubscribed, PaymentOverdue, PlanChangeRequired):
+        url = change_url
     return HttpResponseRedirect(url, status=303)
 
 

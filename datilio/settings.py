@@ -329,7 +329,9 @@ STRIPE_API_HOST = env.str(
 ).rstrip("/")
 STRIPE_CHECKOUT_ORIGINS = env.list(
     "STRIPE_CHECKOUT_ORIGINS",
-    default=[STRIPE_API_HOST] if LOCAL_STRIPE else ["https://checkout.stripe.com", "https://billing.stripe.com"],
+    default=[STRIPE_API_HOST]
+    if LOCAL_STRIPE
+    else ["https://checkout.stripe.com", "https://billing.stripe.com", "https://invoice.stripe.com"],
 )
 # A portal configuration of one's own (bpc_...); without one Stripe's default.
 STRIPE_PORTAL_CONFIGURATION = env.str("STRIPE_PORTAL_CONFIGURATION", default="")

@@ -1,6 +1,6 @@
 """Made-up values for /styleguide: nothing is read from the database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,15 @@ def context(now: datetime) -> dict[str, Any]:
         start_date=now - timedelta(days=12),
         current_period_end=now + timedelta(days=18),
         grace_ends_at=None,
+        unpaid_since=None,
+        trial_end=None,
+        pending_price=SimpleNamespace(plan=SimpleNamespace(name="Explorer"), amount_cents=0, months=1),
+        pending_at=now + timedelta(days=18),
+        next_charge_cents=2900,
+        next_charge_at=now + timedelta(days=18),
+        card_brand="visa",
+        card_last4="4242",
+        card_expires_on=date(2040, 12, 31),
     )
     return {
         "sample_form": SampleForm(auto_id="sample_%s"),

@@ -1,6 +1,6 @@
 """How a program talks to the log-in endpoints, and a clock that can be moved."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.utils import timezone
@@ -91,7 +91,14 @@ def subscribe():
             "start_date": start,
             "current_period_start": start,
             "current_period_end": start + timedelta(days=30),
+            "next_charge_cents": 2900,
+            "next_charge_at": start + timedelta(days=30),
+            "card_brand": "visa",
+            "card_last4": "4242",
+            "card_expires_on": date(2040, 12, 31),
         }
+        if not (values | changes)["amount_cents"] or (values | changes).get("cancel_at"):
+            values |= {"next_charge_cents": None, "next_charge_at": None}
         return UserPlan.objects.create(user=user, plan=plan, **(values | changes))
 
     return with_plan

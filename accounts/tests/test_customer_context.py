@@ -11,7 +11,7 @@ from django.utils import timezone
 from usage.models import UsageCounter
 
 EVERYTHING = "{% if current_plan %}{{ current_plan.plan.name }}{% endif %}|{{ usage_warnings|length }}|" + (
-    "{% if past_due_deadline is None %}fine{% else %}late{% endif %}"
+    "{{ plan_standing }}"
 )
 
 
@@ -30,7 +30,7 @@ def test_it_says_what_there_is_to_say(alice, render, subscribe):
     UsageCounter.objects.create(
         user=alice, feature="file_upload", window_start=timezone.now().replace(year=1970), used=1
     )
-    assert render(alice) == "DataPilot Pro|0|fine"
+    assert render(alice) == "DataPilot Pro|0|active"
 
 
 def test_a_warning(alice, render, subscribe):
@@ -45,11 +45,11 @@ def test_a_warning(alice, render, subscribe):
 
 def test_an_overdue_payment(alice, render, subscribe):
     subscribe(alice, status="past_due", past_due_since=timezone.now() - timedelta(days=1))
-    assert render(alice) == "DataPilot Pro|0|late"
+    assert render(alice) == "DataPilot Pro|0|overdue"
 
 
 def test_nothing_to_say(alice, render):
-    assert render(alice) == "|0|fine"
+    assert render(alice) == "|0|"
 
 
 def test_two_queries_however_often_it_is_touched(alice, render, subscribe, django_assert_num_queries):

@@ -72,13 +72,18 @@ def test_a_plan_that_is_not_on_sale_is_a_404_page_with_the_way_to_the_plans(cust
     assert "not on sale" in words(page) and "/api/" not in words(page)
 
 
-@pytest.mark.parametrize(("wanted", "said"), [("team", "only the difference is charged"), ("pro", "the plan you have")])
-def test_who_has_a_plan_is_told_what_to_do_instead(customer, choose, session_of, plans, stripe, wanted, said):
+@pytest.mark.parametrize("wanted", ["explorer", "pro", "team"])
+def test_who_pays_for_a_plan_goes_to_the_page_of_the_change(customer, choose, session_of, plans, stripe, wanted):
     stripe.pay(session_of(plans["pro"]))
-    page = choose(plans[wanted])
-    assert page.status_code == 409
-    assert said in words(page) and "Go to your plan" in words(page)
-    assert f'href="{reverse("accounts:settings")}"' in page.content.decode()
+    response = choose(plans[wanted])
+    assert response.status_code == 303
+    assert response["Location"] == f"{reverse('accounts:change_plan')}?plan={plans[wanted].pk}&months=1"
+    assert len(stripe.objects("checkout.session")) == 1
+
+
+def test_from_the_free_plan_without_a_card_it_goes_to_checkout(customer, choose, session_of, plans, stripe):
+    stripe.pay(session_of(plans["explorer"]), card=None)
+    assert choose(plans["pro"])["Location"].startswith(stripe.url)
 
 
 def test_paid_the_page_says_what_is_true_even_without_a_webhook(customer, session_of, plans, stripe):

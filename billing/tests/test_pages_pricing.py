@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Plan, UserPlan
+from billing.models import BillingAccount, Plan, PlanPrice, UserPlan
 from billing.offers import comparison
 
 pytestmark = pytest.mark.django_db
@@ -174,3 +174,76 @@ def test_the_comparison_has_a_line_for_each_extra_of_any_plan(on_sale):
     assert rows["Sso"] == [None, None, True]
     assert rows["AI tokens"] == [None, "$4.00", "$3.00"]
     assert "Nested" not in rows and "Off" not in rows
+
+
+# --- what is scheduled, and trials ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def price_of(db):
+    def make(plan, months=1):
+        cents = int(plan.price_monthly * 100) * months
+        return PlanPrice.objects.create(
+            plan=plan, months=months, amount_cents=cents, stripe_price_id=f"price_{plan.pk}_{months}"
+        )
+
+    return make
+
+
+def test_a_scheduled_change_stands_on_both_cards(client, alice, on_sale, give_plan, price_of):
+    at = timezone.now() + timedelta(days=20)
+    give_plan(alice, on_sale["team"], pending_price=price_of(on_sale["pro"]), pending_at=at)
+    client.force_login(alice)
+    page = get(client)
+    assert f"Changes on {at:%-d %B %Y}" in card(page, on_sale["pro"])
+    team = card(page, on_sale["team"])
+    assert f"Yours until {at:%-d %B %Y}" in team and "Keep Datilio Team" in team
+    assert "Downgrade to Explorer" in card(page, on_sale["explorer"])
+
+
+def test_a_cancelled_plan_can_be_kept_from_here(client, alice, on_sale, give_plan):
+    give_plan(alice, on_sale["pro"], cancel_at=timezone.now() + timedelta(days=20))
+    client.force_login(alice)
+    page = get(client)
+    assert "Keep DataPilot Pro" in card(page, on_sale["pro"])
+    assert reverse("accounts:resume_plan") in page.content.decode()
+
+
+def test_a_trial_is_offered_to_whom_it_is_open(client, alice, on_sale, give_plan):
+    Plan.objects.filter(pk=on_sale["pro"].pk).update(trial_days=14)
+    assert "14 days free , then $29.00 a month" in card(get(client), on_sale["pro"])
+    client.force_login(alice)
+    assert "Start 14-day trial" in card(get(client), on_sale["pro"])
+    assert "Start 14-day trial" not in card(get(client), on_sale["team"])
+    assert "How does the trial work?" in get(client).content.decode()
+    give_plan(alice, on_sale["explorer"])
+    assert "Start 14-day trial" in card(get(client), on_sale["pro"])
+
+
+def test_nobody_is_offered_a_second_trial(client, alice, on_sale):
+    Plan.objects.filter(pk=on_sale["pro"].pk).update(trial_days=14)
+    BillingAccount.objects.create(user=alice, trial_started_at=timezone.now())
+    client.force_login(alice)
+    pro = card(get(client), on_sale["pro"])
+    assert "Buy DataPilot Pro" in pro and "14 days" not in pro
+
+
+def test_who_pays_already_upgrades_without_a_trial(client, alice, on_sale, give_plan):
+    Plan.objects.filter(pk=on_sale["team"].pk).update(trial_days=14)
+    give_plan(alice, on_sale["pro"], card_last4="4242")
+    client.force_login(alice)
+    team = card(get(client), on_sale["team"])
+    assert "Upgrade to Datilio Team" in team and "trial" not in team
+
+
+def test_a_plan_that_staff_gave_can_be_bought_over(client, alice, on_sale, give_plan):
+    give_plan(alice, on_sale["team"], grant_reason="Speaker", cancel_at=timezone.now() + timedelta(days=9))
+    client.force_login(alice)
+    assert "Buy DataPilot Pro" in card(get(client), on_sale["pro"])
+
+
+def test_the_answers_tell_how_plans_are_changed(client, on_sale):
+    page = get(client).content.decode()
+    assert "A larger plan begins at once, and you pay only the difference" in page
+    assert "Not directly yet" not in page
+    assert "How does the trial work?" not in page

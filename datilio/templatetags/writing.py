@@ -14,8 +14,14 @@ register = template.Library()
 
 @register.filter
 def cents(value: int) -> str:
-    """Integer cents (USD) as $1,290.00."""
-    return f"${Decimal(value) / 100:,.2f}"
+    """Integer cents (USD) as $1,290.00; what is given back as −$12.34."""
+    return f"{'−' if value < 0 else ''}${abs(Decimal(value)) / 100:,.2f}"
+
+
+@register.filter
+def cents_less(value: int) -> str:
+    """Cents that are taken off: 500 as −$5.00."""
+    return cents(-value)
 
 
 @register.filter
@@ -42,6 +48,33 @@ def plural(value: int, forms: str) -> str:
     return one if value == 1 else many
 
 
+@register.filter
+def every(months: int) -> str:
+    """How often a price of so many months is paid: a month, a year, every 3 months."""
+    if months % 12 == 0:
+        return "a year" if months == 12 else f"every {months // 12} years"
+    return "a month" if months == 1 else f"every {months} months"
+
+
+# Stripe's words for the brands that are not simply written with a capital.
+# https://docs.stripe.com/api/payment_methods/object#payment_method_object-card-brand
+_BRANDS = {
+    "amex": "American Express",
+    "cartes_bancaires": "Cartes Bancaires",
+    "diners": "Diners Club",
+    "eftpos_au": "eftpos",
+    "jcb": "JCB",
+    "unionpay": "UnionPay",
+    "unknown": "Card",
+}
+
+
+@register.filter
+def card_brand(brand: str) -> str:
+    """visa: Visa."""
+    return _BRANDS.get(brand, brand.capitalize())
+
+
 def _utc(value: datetime | str) -> datetime:
     moment = parse_datetime(value) if isinstance(value, str) else value
     assert moment is not None
@@ -66,6 +99,13 @@ def moment_text(value: datetime | str) -> str:
 def day(value: datetime | str) -> str:
     """23 December 2026 (the UTC day)."""
     return _time(_utc(value), day_text(value))
+
+
+@register.filter
+def short_day(value: datetime | str) -> str:
+    """23 Dec 2026 (the UTC day), where two stand side by side."""
+    at = _utc(value)
+    return _time(at, date_format(at, "j M Y"))
 
 
 @register.filter

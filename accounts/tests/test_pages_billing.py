@@ -1,0 +1,137 @@
+"""The billing page: what was paid, how the next one is paid, and the way into Stripe's portal."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from billing.checkout import start_checkout
+from billing.subscriptions import purchase_plan
+from billing.sync import sync_user
+
+pytestmark = pytest.mark.django_db
+
+BILLING = "/account/billing"
+
+
+@pytest.fixture
+def paying(client, alice, plans, stripe):
+    """The browser of Alice, who has bought DataPilot Pro."""
+    client.force_login(alice)
+    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
+    sync_user(alice.pk)
+    return client
+
+
+def html(page):
+    return re.search(r"<main.*</main>", page.content.decode(), re.DOTALL)[0]
+
+
+def words(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", html(page)).split())
+
+
+def test_a_stranger_logs_in_first(client):
+    assert client.get(BILLING)["Location"] == f"/accounts/login/?next={BILLING}"
+
+
+def test_an_invoice_has_its_number_amount_state_and_links(paying, stripe):
+    [invoice] = stripe.objects("invoice")
+    said = words(paying.get(BILLING))
+    assert f"{invoice['number']} 1 × DataPilot Pro (at $29.00 / month) $29.00 Paid" in said
+    assert f'href="{invoice["hosted_invoice_url"]}"' in html(paying.get(BILLING))
+    assert "Card Visa ending in 4242" in said and "Billing email alice@example.com" in said
+
+
+def test_a_refund_and_a_dispute_are_told(paying, stripe):
+    [intent] = stripe.objects("payment_intent")
+    stripe.client.v1.refunds.create({"payment_intent": intent["id"], "amount": 500})
+    assert "$5.00 refunded" in words(paying.get(BILLING))
+    stripe.client.v1.refunds.create({"payment_intent": intent["id"], "amount": 2400})
+    assert "Refunded" in words(paying.get(BILLING)) and "Paid" not in words(paying.get(BILLING))
+
+
+def test_a_disputed_payment_is_told(client, alice, plans, stripe):
+    client.force_login(alice)
+    session = start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1]
+    stripe.pay(session, card="4000000000000259")
+    assert "Disputed" in words(client.get(BILLING))
+
+
+def test_an_open_invoice_can_be_paid_from_here(paying, alice, stripe):
+    stripe.card_starts_failing(alice.billing_account.stripe_customer_id)
+    stripe.advance(months=1, hours=2)
+    sync_user(alice.pk)
+    said = words(paying.get(BILLING))
+    assert "$29.00 to pay" in said and "$29.00 is overdue" in said and "Pay $29.00 now" in said
+
+
+def test_older_and_newer_pages_lead_to_each_other(paying, stripe, monkeypatch):
+    monkeypatch.setattr("accounts.billing_views.INVOICES_A_PAGE", 2)
+    for _ in range(3):
+        stripe.advance(months=1, hours=2)
+    numbers = [invoice["number"] for invoice in reversed(stripe.objects("invoice"))]
+    first = paying.get(BILLING)
+    assert shown(first) == numbers[:2] and "Newer invoices" not in words(first)
+    [older] = re.findall(r'href="(\?after=[^"]+)"', html(first))
+    second = paying.get(BILLING + older)
+    assert shown(second) == numbers[2:] and "Older invoices" not in words(second)
+    [newer] = re.findall(r'href="(\?before=[^"]+)"', html(second))
+    back = paying.get(BILLING + newer)
+    assert (back.status_code, back["Location"]) == (302, BILLING)
+
+
+def shown(page):
+    return re.findall(r'<th scope="row" class="nowrap">([^<]+)</th>', html(page))
+
+
+def test_somebody_elses_invoice_is_no_page(paying, client, bob, plans, stripe):
+    theirs = stripe.objects("invoice")[0]["id"]
+    client.force_login(bob)
+    page = client.get(BILLING, {"after": theirs})
+    assert page.status_code == 404
+    assert "Go to your invoices" in words(page) and "cursor" not in words(page)
+
+
+@pytest.mark.parametrize("query", [{"after": "../x"}, {"before": "\0"}, {"after": "in_" + "x" * 500}])
+def test_an_address_that_makes_no_sense_shows_the_newest(paying, query):
+    page = paying.get(BILLING, query)
+    assert page.status_code == 200 and "DataPilot Pro (at" in words(page)
+
+
+def test_without_any_purchase_it_says_what_will_be_here(client, alice, stripe):
+    client.force_login(alice)
+    page = client.get(BILLING)
+    assert "There is no invoice yet" in words(page)
+    assert reverse("accounts:portal") not in html(page)
+
+
+def test_without_stripe_the_page_still_shows_what_we_know(paying, settings):
+    settings.STRIPE_API_HOST = "http://127.0.0.1:9"
+    page = paying.get(BILLING)
+    assert page.status_code == 200
+    assert "The invoices cannot be shown right now" in words(page) and "Visa ending in 4242" in words(page)
+
+
+def test_the_portal_is_stripes_page_and_leads_back(paying, stripe):
+    response = paying.post(reverse("accounts:portal"), {"next": BILLING})
+    assert response.status_code == 303 and response["Location"].startswith(stripe.url)
+    assert stripe.objects("billing_portal.session")[-1]["return_url"].endswith(BILLING)
+    assert paying.get(reverse("accounts:portal"))["Location"] == BILLING
+
+
+def test_nobody_without_a_purchase_gets_into_the_portal(client, alice, stripe):
+    client.force_login(alice)
+    page = client.post(reverse("accounts:portal"))
+    assert page.status_code == 409 and "See the plans" in words(page)
+
+
+def test_the_menu_leads_here(paying):
+    assert f'<a class="nav-link" href="{BILLING}"' in paying.get("/").content.decode()
+
+
+def test_nothing_of_a_free_plan_is_owed(client, alice, plans, stripe):
+    client.force_login(alice)
+    purchase_plan(alice, plans["explorer"].pk, 1)
+    said = words(client.get(BILLING))
+    assert "Plan Explorer Next charge None Card No card on file" in said
