@@ -25,7 +25,7 @@ def plan_overview(user: User) -> dict[str, Any] | None:
 def change_preview(user: User, quote: Quote) -> dict[str, Any]:
     """A quote as JSON with what the change does to the customer's limits (shared/design.md, Preview).
 
-    `limits`: [{feature, unit, before, after}], None is unlimited; before is None without a plan too. `conflicts`:
+    `limits`: [{feature, unit, window, before, after}], None is unlimited; before is None without a plan too. `conflicts`:
     [{feature, used, limit, message}], where present use is more than the new plan allows.
     """
     return quote_out(quote) | {"limits": limit_changes(quote), "conflicts": conflicts_of(user, quote.price.plan)}
@@ -38,6 +38,7 @@ def limit_changes(quote: Quote) -> list[dict[str, Any]]:
             "feature": metered.feature.value,
             "label": metered.label,
             "unit": metered.unit,
+            "window": metered.window.value,
             "has_before": before is not None,
             "before": metered.limit_of(before) if before else None,
             "after": metered.limit_of(quote.price.plan),
@@ -53,6 +54,7 @@ def limit_changes(quote: Quote) -> list[dict[str, Any]]:
             "feature": "file_size",
             "label": "Size of each file",
             "unit": "MB",
+            "window": "none",
             "has_before": before is not None,
             "before": getattr(before, per_file.per_item_limit_field) if before else None,
             "after": getattr(quote.price.plan, per_file.per_item_limit_field),

@@ -36,6 +36,7 @@ class LimitChange(serializers.Serializer):
     feature = serializers.CharField(help_text="A metered feature, or file_size (MB of each file).")
     label = serializers.CharField()
     unit = serializers.CharField()
+    window = serializers.ChoiceField(["none", "day", "month"], help_text="What the limit is for.")
     has_before = serializers.BooleanField(help_text="false: there is no plan yet.")
     before = serializers.IntegerField(allow_null=True, help_text="null: unlimited, or no plan yet.")
     after = serializers.IntegerField(allow_null=True, help_text="null: unlimited.")

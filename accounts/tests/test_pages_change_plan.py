@@ -82,7 +82,9 @@ def test_an_upgrade_says_what_is_charged_now_and_charges_it(buy, ask, confirm, c
     end = live_plan(alice.pk).current_period_end
     assert f"Next bill $99.00 on {day(end)} (UTC)" in said
     assert "Visa ending in 4242, expires 12/20" in said
-    assert "Files 100 1,000" in said and "Size of each file 25 MB 100 MB" in said
+    assert (
+        "Files 100 1,000" in said and "Size of each file 25 MB 100 MB" in said and "AI prompts a day 200 1,000" in said
+    )
     before = paid_cents(stripe)
     response = confirm(page)
     assert (response.status_code, response["Location"]) == (303, reverse("accounts:settings"))

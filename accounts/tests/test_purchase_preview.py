@@ -128,6 +128,7 @@ def test_without_a_plan_it_prices_the_first_period(post, plans, stripe):
         "feature": "file_upload",
         "label": "Files",
         "unit": "files",
+        "window": "none",
         "has_before": False,
         "before": None,
         "after": 100,

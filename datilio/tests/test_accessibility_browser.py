@@ -3,6 +3,9 @@
 Walked in light and dark, narrow and wide, by a stranger and by a customer whose limits are nearly used up.
 """
 
+import itertools
+import os
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,8 +14,12 @@ from django.conf import settings as project_settings
 from django.test import Client
 from django.utils import timezone
 
+from billing.checkout import start_checkout
 from billing.models import Plan, UserPlan
+from billing.subscriptions import cancel_plan, purchase_plan
+from billing.sync import sync_user
 from usage.features import FEATURES
+from usage.metering import record
 from usage.models import UsageCounter
 from usage.windows import window_at
 
@@ -43,6 +50,7 @@ FOR_CUSTOMERS = [
     "/accounts/logout/",
     "/billing/checkout/return?session_id=cs_test_nobody",
 ]
+_shots = itertools.count()
 VIEWS = [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")]
 
 # Links within a sentence are as high as their line (WCAG 2.5.8); a choice is pressed by its label.
@@ -92,9 +100,15 @@ def customer(alice, on_sale):
 
 
 def problems_of(page, address):
-    """What is wrong with a page, in words."""
+    """What is wrong with a page, in words. SCREENSHOTS: a folder that keeps what was seen."""
     problems = []
     page.goto(address)
+    if folder := os.environ.get("SCREENSHOTS"):
+        width, scheme = page.viewport_size["width"], page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        name = re.sub(
+            r"\W+", "-", f"{address.partition('://')[2].partition('/')[2]}-{width}-{'dark' if scheme else 'light'}"
+        )
+        page.screenshot(path=f"{folder}/{next(_shots):03}-{name}.png", full_page=True)
     violations = Axe().run(page).response["violations"]
     problems += [f"{v['id']}: {[node['target'] for node in v['nodes']]}" for v in violations]
     wider_by = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -127,6 +141,52 @@ def test_a_customer_meets_no_barrier(browser, live_server, customer, width, sche
     assert walk(browser, live_server.url, FOR_CUSTOMERS, width, scheme, customer) == {}
 
 
+# What it takes to come into a state, and the pages that look different in it.
+LIFE = {
+    "paying": ["/account/change?plan={team}&months=1", "/account/change?plan={explorer}&months=1", "/account/billing"],
+    "changing": [
+        "/account",
+        "/account/change?plan={team}&months=12",
+        "/account/change?plan={pro}&months=1",
+        "/pricing",
+    ],
+    "cancelled": ["/account", "/account/cancel", "/account/change?plan={team}&months=1"],
+    "overdue": ["/account", "/account/cancel", "/account/change?plan={team}&months=1", "/account/billing"],
+}
+
+
+@pytest.fixture
+def live(alice, plans, stripe, live_server, settings):
+    """Bring Alice, who has bought DataPilot Pro and keeps 34 files, into a state of LIFE; returns her session."""
+    settings.BASE_URL = live_server.url
+    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
+    sync_user(alice.pk)
+    record(user_id=alice.pk, feature="file_upload", amount=34, key="k", source="test", now=timezone.now())
+
+    def come_into(state):
+        if state == "changing":
+            purchase_plan(alice, plans["explorer"].pk, 1)
+        elif state == "cancelled":
+            cancel_plan(alice)
+        elif state == "overdue":
+            stripe.card_starts_failing(alice.billing_account.stripe_customer_id)
+            stripe.advance(months=1, hours=2)
+            sync_user(alice.pk)
+        client = Client()
+        client.force_login(alice)
+        return client.cookies[project_settings.SESSION_COOKIE_NAME].value
+
+    return come_into
+
+
+@pytest.mark.parametrize("state", LIFE)
+def test_nobody_meets_a_barrier_in_any_state_of_a_plan(browser, live_server, plans, live, state):
+    paths = [path.format(**{name: plan.pk for name, plan in plans.items()}) for path in LIFE[state]]
+    session = live(state)
+    for width, scheme in [(390, "light"), (1280, "dark")]:
+        assert walk(browser, live_server.url, paths, width, scheme, session) == {}
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_chosen_theme_beats_the_systems_without_scripts_too(browser, live_server, on_sale, scripts):
     context = browser.new_context(color_scheme="light", java_script_enabled=scripts)
@@ -151,13 +211,13 @@ def test_everything_can_be_reached_by_keyboard(browser, live_server, customer):
     assert focused(page) == "Skip to the content"
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    assert focused(page) == "Compare plans"  # the first thing within the content
+    assert focused(page) == "Change plan"  # the first thing within the content
 
     seen = []
     for _ in range(40):
         seen.append(focused(page))
         page.keyboard.press("Tab")
-    for name in ("Compare plans", "Cancel plan", "Upload", "Send", "Generate", "Change email", "Change password"):
+    for name in ("Change plan", "Cancel plan", "Upload", "Send", "Generate", "Change email", "Change password"):
         assert name in seen
 
     # The menu opens with Enter, its entries follow in the order of tabs, Escape closes it and gives the focus back.
@@ -166,6 +226,8 @@ def test_everything_can_be_reached_by_keyboard(browser, live_server, customer):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert focused(page) == "Plan and usage"
+    page.keyboard.press("Tab")
+    assert focused(page) == "Billing"
     page.keyboard.press("Escape")
     assert page.locator("details.menu[open]").count() == 0
     assert focused(page) == "alice@example.com"
