@@ -25,8 +25,8 @@ def plan_overview(user: User) -> dict[str, Any] | None:
 def change_preview(user: User, quote: Quote) -> dict[str, Any]:
     """A quote as JSON with what the change does to the customer's limits (shared/design.md, Preview).
 
-    `limits`: [{feature, unit, window, before, after}], None is unlimited; before is None without a plan too. `conflicts`:
-    [{feature, used, limit, message}], where present use is more than the new plan allows.
+    `limits`: [{feature, unit, window, before, after}], None is unlimited; before is None without a plan too.
+    `conflicts`: [{feature, used, limit, message}], where present use is more than the new plan allows.
     """
     return quote_out(quote) | {"limits": limit_changes(quote), "conflicts": conflicts_of(user, quote.price.plan)}
 
