@@ -7,9 +7,10 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from billing import emails, outbox
 from billing.catalog import publish_plan
 from billing.errors import StripeRefused, StripeUnavailable
-from billing.models import BillingAccount, Plan, PlanPrice, UserPlan
+from billing.models import BillingAccount, BillingMail, Plan, PlanPrice, UserPlan
 from billing.pricing import feature_sentences
 from billing.sync import sync_user
 from datilio.read_only_admin import ReadOnlyAdmin
@@ -104,3 +105,29 @@ class BillingAccountAdmin(ReadOnlyAdmin):
     list_display = ("user", "stripe_customer_id", "created_at")
     list_select_related = ("user",)
     search_fields = ("user__email", "stripe_customer_id")
+
+
+@admin.register(BillingMail)
+class BillingMailAdmin(ReadOnlyAdmin):
+    """What customers were told, and what still waits."""
+
+    list_display = ("created_at", "user", "kind", "sent_at", "attempts", "try_after")
+    list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user",)
+    search_fields = ("user__email", "key")
+    date_hierarchy = "created_at"
+    fields = ("user", "kind", "subject", "text", "key", "created_at", "sent_at", "attempts", "try_after")
+    actions = ("send_now",)
+
+    @admin.display
+    def subject(self, mail: BillingMail) -> str:
+        return emails.write(mail.kind, mail.facts).subject
+
+    @admin.display
+    def text(self, mail: BillingMail) -> str:
+        return emails.write(mail.kind, mail.facts).text
+
+    @admin.action(description="Send now what was not sent yet")
+    def send_now(self, request: HttpRequest, mails: QuerySet[BillingMail]) -> None:
+        count = outbox.try_again(mails)
+        self.message_user(request, f"{count} mail(s) are tried again.", messages.SUCCESS)

@@ -70,16 +70,18 @@ def _what_follows_a_trial(facts: Facts) -> str:
     if facts.get("next_cents") is None:
         return "Nothing is charged when it ends."
     to = f" to {facts['card']}" if facts["card"] else ""
-    return f"Then {dollars(facts['next_cents'])} is charged{to}. Cancel before that moment and nothing is charged."
+    price = _price(facts["cents"], facts["months"])
+    return (
+        f"Then {dollars(facts['next_cents'])} is charged{to}, and the plan goes on at {price}. "
+        "Cancel before that moment and nothing is charged."
+    )
 
 
 def _granted(facts: Facts) -> Letter:
-    until = f" until {moment_text(facts['until'])}" if facts["until"] else ""
-    said = [f"We have given you {facts['plan']}{until}. It costs you nothing."]
-    if until:
-        said.append("It ends by itself and nothing is charged afterwards.")
     subject = f"You have been given {facts['plan']}"
-    return Letter(subject, subject, said, *_see_your_plan())
+    said = ["It costs you nothing, ends by itself, and nothing is charged afterwards."]
+    rows = [("Until", moment_text(facts["until"])), ("Why", facts["reason"])]
+    return Letter(subject, subject, said, *_see_your_plan(), rows=rows)
 
 
 # --- money that came, and money that was given back -------------------------------------------------------------------
@@ -151,7 +153,7 @@ def _payment_failed(facts: Facts) -> Letter:
         f"Pay {amount}" if facts["url"] else "Go to your plan",
         facts["url"] or _account_url(),
         rows=rows,
-        small="You can pay with another card there. Nothing else is charged until then.",
+        small="You can pay with another card there. Later bills are charged to the card in your account.",
     )
 
 
@@ -228,8 +230,9 @@ def _cancel_scheduled(facts: Facts) -> Letter:
     )
 
 
-_WHY_ENDED = {
-    "grant": "The time for which it was given to you is over.",
+WHY_ENDED = {
+    "grant_over": "The time for which it was given to you is over.",
+    "grant_ended": "We have taken it back.",
     "disputed": "Your bank took back a payment for it.",
     "unpaid": "The last payment for it did not go through.",
     "as_cancelled": "You had cancelled it for this moment.",
@@ -239,7 +242,7 @@ _WHY_ENDED = {
 
 def _ended(facts: Facts) -> Letter:
     said = [
-        f"{facts['plan']} ended on {moment_text(facts['at'])}. {_WHY_ENDED[facts['why']]}",
+        f"{facts['plan']} ended on {moment_text(facts['at'])}. {WHY_ENDED[facts['why']]}",
         "Nothing is charged any more.",
     ]
     subject = f"{facts['plan']} has ended"
@@ -306,8 +309,8 @@ def _see_your_plan() -> tuple[str, str]:
 def _next_charge(facts: Facts) -> list[tuple[str, str]]:
     if facts.get("next_cents") is None:
         return []
-    to = f", {facts['card']}" if facts["card"] else ""
-    return [("Next charge", f"{dollars(facts['next_cents'])} on {moment_text(facts['next_at'])}{to}")]
+    rows = [("Next charge", dollars(facts["next_cents"])), ("Charged on", moment_text(facts["next_at"]))]
+    return [*rows, ("Charged to", facts["card"])] if facts["card"] else rows
 
 
 def _signed(amount: int) -> str:

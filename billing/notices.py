@@ -48,7 +48,7 @@ def note(account: BillingAccount, seen: list[Seen]) -> None:
     events: list[Event] = []
     for one in seen:
         events += _of_live(one) if one.after.is_live else _of_ended(one, live)
-    write(account.user_id, events)
+    write(account, events)
 
 
 def note_money(account: BillingAccount, *, bills: bool = True, refunds: bool = True) -> None:
@@ -71,7 +71,7 @@ def note_money(account: BillingAccount, *, bills: bool = True, refunds: bool = T
             if charge["amount_refunded"]:
                 for refund in stripe_gateway.refunds_of(charge["id"]):
                     events += _refund(refund)
-    write(account.user_id, events)
+    write(account, events)
 
 
 # --- a plan that lives ------------------------------------------------------------------------------------------------
@@ -82,11 +82,12 @@ def _of_live(one: Seen) -> Iterator[Event]:
     sub = after.stripe_subscription_id
     if invoice:
         yield from _receipt(after, invoice)
-    if before is None and _is_news(one.subscription["created"]):
-        if after.is_grant:
-            yield Event(f"granted:{sub}", partial(_granted, after))
-        elif after.status in ("active", "trialing") and not (invoice and invoice["amount_due"]):
-            yield Event(f"started:{sub}", partial(_started, after))
+    is_new = before is None and _is_news(one.subscription["created"])
+    if after.is_grant:
+        if is_new or (before and before.cancel_at != after.cancel_at):
+            yield Event(f"granted:{sub}:{_stamp(after.cancel_at)}", partial(_granted, after))
+    elif is_new and after.status in ("active", "trialing") and not (invoice and invoice["amount_due"]):
+        yield Event(f"started:{sub}", partial(_started, after))
     if before and before.stripe_price_id != after.stripe_price_id:
         bill = invoice["id"] if invoice else ""
         yield Event(f"changed:{sub}:{after.stripe_price_id}:{bill}", partial(_changed, before, after))
@@ -113,8 +114,7 @@ def _started(plan: UserPlan) -> Told:
 
 
 def _granted(plan: UserPlan) -> Told:
-    # The reason is staff's own note and stays with them.
-    return "granted", _plan(plan) | {"until": iso(plan.cancel_at or plan.trial_end)}
+    return "granted", _plan(plan) | {"until": iso(plan.cancel_at), "reason": plan.grant_reason}
 
 
 def _cancel_scheduled(plan: UserPlan) -> Told:
@@ -199,15 +199,16 @@ def _replaced(one: Seen, newer: UserPlan) -> Told:
 
 
 def _ended(before: UserPlan, after: UserPlan, details: Any) -> Told:
-    """why: grant | disputed | unpaid | as_cancelled | cancelled."""
+    """why: a word of emails.WHY_ENDED."""
     reason, comment = (details["reason"], details["comment"]) if details else (None, None)
+    in_time = bool(before.cancel_at and after.ended_at and before.cancel_at <= after.ended_at)
     if after.is_grant:
-        why = "grant"
+        why = "grant_over" if in_time else "grant_ended"
     elif comment == LOST or reason == "payment_disputed":
         why = "disputed"
     elif reason == "payment_failed":
         why = "unpaid"
-    elif before.cancel_at and after.ended_at and before.cancel_at <= after.ended_at:
+    elif in_time:
         why = "as_cancelled"
     else:
         why = "cancelled"

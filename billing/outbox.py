@@ -16,11 +16,11 @@ from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from billing import emails
-from billing.models import BillingMail
+from billing.models import BillingAccount, BillingMail
 from datilio.celery import ring
 from datilio.mailer import MAIL_SERVER_FAILED, send
 
@@ -43,11 +43,11 @@ class Event:
     tell: Callable[[], tuple[str, dict[str, Any]] | None]
 
 
-def write(user_id: int, events: Iterable[Event]) -> None:
+def write(account: BillingAccount, events: Iterable[Event]) -> None:
     """Put a mail into the outbox for each event that was not told yet, and ring. Call it inside the transaction of the
-    change; what is rolled back is not told."""
+    change; what is rolled back is not told. A closed account is told nothing more."""
     events = list(events)
-    if not events:
+    if not events or account.closed_at:
         return
     told = set(BillingMail.objects.filter(key__in=[event.key for event in events]).values_list("key", flat=True))
     for event in events:
@@ -56,23 +56,25 @@ def write(user_id: int, events: Iterable[Event]) -> None:
         kind, facts = mail
         # Two at once (a reminder by two workers): the second finds the key taken and writes nothing.
         BillingMail.objects.bulk_create(
-            [BillingMail(user_id=user_id, kind=kind, key=event.key, facts=facts)], ignore_conflicts=True
+            [BillingMail(user_id=account.user_id, kind=kind, key=event.key, facts=facts)], ignore_conflicts=True
         )
         told.add(event.key)
-        from billing.tasks import send_billing_mail
-
-        ring(send_billing_mail, event.key)
+        _ring(event.key)
 
 
 def deliver(key: str) -> bool:
     """Send the mail if it is due and nobody else is at it. Never raises for a mail server; True when it was sent."""
     if not _claim(key):
         return False
-    mail = BillingMail.objects.select_related("user").get(key=key)
+    # The address of now: it may have been changed since.
+    mail = BillingMail.objects.select_related("user__billing_account").get(key=key)
+    if mail.user.billing_account.closed_at:
+        # Its address is gone, and closing it has sent a mail of its own.
+        mail.delete()
+        return False
     written = emails.write(mail.kind, mail.facts)
-    address = mail.user.email
     try:
-        send(written.subject, written.text, written.html, [address], message_id=_message_id(mail))
+        send(written.subject, written.text, written.html, [mail.user.email], message_id=_message_id(mail))
     except MAIL_SERVER_FAILED:
         _put_off(mail)
         return False
@@ -84,6 +86,21 @@ def due_keys(now: datetime) -> list[str]:
     """The mails that should have left by now, oldest first."""
     due = BillingMail.objects.filter(sent_at__isnull=True, try_after__lte=now, attempts__lt=MAX_ATTEMPTS)
     return list(due.order_by("try_after", "pk").values_list("key", flat=True)[:SWEEP_AT_MOST])
+
+
+def try_again(mails: QuerySet[BillingMail]) -> int:
+    """Give those that were not sent a fresh start, the given up ones too; returns how many."""
+    left = list(mails.filter(sent_at__isnull=True).values_list("key", flat=True))
+    BillingMail.objects.filter(key__in=left, sent_at__isnull=True).update(attempts=0, try_after=timezone.now())
+    for key in left:
+        _ring(key)
+    return len(left)
+
+
+def _ring(key: str) -> None:
+    from billing.tasks import send_billing_mail
+
+    ring(send_billing_mail, key)
 
 
 def _claim(key: str) -> bool:

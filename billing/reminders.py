@@ -43,7 +43,7 @@ def write_reminders(now: datetime) -> int:
         try:
             with locked_account(plan.user_id) as account:
                 live = sync_locked(account)
-                write(plan.user_id, _due(live, now) if live else [])
+                write(account, _due(live, now) if live else [])
         except DomainError:
             logger.warning("No reminder for user %s now: Stripe does not answer", plan.user_id)
     return asked

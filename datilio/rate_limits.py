@@ -98,6 +98,8 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "home": PAGE,
     "pricing": PAGE,
     "styleguide": PAGE,
+    "styleguide_mails": PAGE,
+    "styleguide_mail": PAGE,
     "theme": PAGE,
     "healthz": PROBE,
     "readyz": PROBE,

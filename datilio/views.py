@@ -1,17 +1,21 @@
 """The pages that belong to no app: the front door, the style guide, the theme, and the two probes."""
 
+from csp.constants import NONE, UNSAFE_INLINE
+from csp.decorators import csp
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from billing import emails
+from billing.email_samples import SAMPLES as MAILS
 from billing.offers import plans_on_sale
 from datilio import styleguide_samples
 from datilio.errors import InvalidInput
@@ -26,9 +30,42 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
     """Every component with made-up values. For us: outside the embedded default only staff see it."""
+    _for_us(request)
+    return render(request, "styleguide.html", styleguide_samples.context(timezone.now()))
+
+
+@require_safe
+def styleguide_mails(request: HttpRequest) -> HttpResponse:
+    """Every mail about money with made-up values."""
+    _for_us(request)
+    written = [(slug, title, emails.write(kind, facts)) for slug, (kind, title, facts) in MAILS.items()]
+    mails = [(slug, title, mail.subject, mail.text) for slug, title, mail in written]
+    return render(request, "styleguide_mails.html", {"mails": mails})
+
+
+# A mail has its styles inside, which the site's own policy refuses; it may do nothing else.
+@csp(
+    {
+        "default-src": [NONE],
+        "style-src": [UNSAFE_INLINE],
+        "base-uri": [NONE],
+        "form-action": [NONE],
+        "frame-ancestors": [NONE],
+    }
+)
+@require_safe
+def styleguide_mail(request: HttpRequest, slug: str) -> HttpResponse:
+    """The HTML of one mail, as it is sent."""
+    _for_us(request)
+    if slug not in MAILS:
+        raise Http404
+    kind, _, facts = MAILS[slug]
+    return HttpResponse(emails.write(kind, facts).html)
+
+
+def _for_us(request: HttpRequest) -> None:
     if not (settings.EMBEDDED or request.user.is_staff):
         raise PermissionDenied
-    return render(request, "styleguide.html", styleguide_samples.context(timezone.now()))
 
 
 @require_POST

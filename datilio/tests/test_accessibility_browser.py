@@ -30,6 +30,7 @@ FOR_ANYBODY = [
     "/pricing",
     "/pricing?interval=year&plan={plan}",
     "/styleguide",
+    "/styleguide/mails",
     "/accounts/login/",
     "/accounts/signup/",
     "/accounts/password/reset/",

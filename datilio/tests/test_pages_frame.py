@@ -41,7 +41,7 @@ def test_it_knows_who_is_logged_in(client, alice):
     assert b'href="/accounts/signup/"' not in page.content
 
 
-@pytest.mark.parametrize("path", ["/", "/pricing", "/styleguide", "/accounts/login/", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/pricing", "/styleguide", "/styleguide/mails", "/accounts/login/", "/nowhere"])
 def test_nothing_inline_and_nothing_from_another_host(client, path):
     page = client.get(path)
     html = page.content.decode()
