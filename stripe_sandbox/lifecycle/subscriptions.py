@@ -863,7 +863,9 @@ def _finalize_draft(sandbox: Sandbox, invoice_id: str) -> None:
     invoicing.finalize(sandbox, invoice)
     sandbox.events.emit("invoice.finalized", invoice)
     paused = (subscription["pause_collection"] if subscription else None) or {}
-    if paused.get("behavior") == "void":
+    if invoice["amount_due"] == 0:  # paid as it is: there is nothing to give up
+        collection.collect(sandbox, invoice)
+    elif paused.get("behavior") == "void":
         invoicing.void(sandbox, invoice)
     elif paused.get("behavior") == "mark_uncollectible":
         invoicing.mark_uncollectible(sandbox, invoice)

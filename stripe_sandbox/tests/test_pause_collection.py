@@ -59,3 +59,12 @@ def test_it_goes_on_by_itself_at_resumes_at(stripe, subscription, pause, end, ty
     assert stripe.get(subscription.id)["pause_collection"] is None
     stripe.advance(to=end + HOUR)
     assert stripe.objects("invoice")[-1]["status"] == "paid"
+
+
+@pytest.mark.parametrize("behavior", ["void", "mark_uncollectible"])
+def test_what_costs_nothing_is_paid_all_the_same(stripe, client, ada, pause, end, behavior):
+    client.v1.customers.balance_transactions.create(ada.id, {"amount": -9000, "currency": "usd"})
+    pause(behavior)
+    stripe.advance(to=end + HOUR)
+    renewal = stripe.objects("invoice")[-1]
+    assert (renewal["status"], renewal["amount_due"]) == ("paid", 0)

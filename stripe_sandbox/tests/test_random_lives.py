@@ -22,28 +22,26 @@ GOOD, FAILS, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"
 
 _behaviors = st.sampled_from(["always_invoice", "create_prorations", "none"])
 _payments = st.sampled_from(["allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"])
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("wait"), st.sampled_from([HOUR, DAY, 3 * DAY, 8 * DAY, 29 * DAY, 31 * DAY, 95 * DAY])),
-        st.tuples(st.just("wait"), st.sampled_from([HOUR, DAY, 3 * DAY, 8 * DAY, 29 * DAY, 31 * DAY])),
-        st.tuples(st.just("card"), st.sampled_from([GOOD, GOOD, FAILS, ASKS, "4000000000009979"])),
-        st.tuples(st.just("change"), st.integers(0, 3), st.integers(0, 4), _behaviors, _payments),
-        st.tuples(st.just("downgrade"), st.integers(0, 2)),
-        st.tuples(st.just("release")),
-        st.tuples(st.just("end"), st.booleans()),
-        st.tuples(st.just("trial"), st.integers(1, 20)),
-        st.tuples(st.just("cancel"), st.booleans(), st.booleans()),
-        st.tuples(st.just("pay")),
-        st.tuples(st.just("void")),
-        st.tuples(st.just("refund"), st.integers(1, 5000)),
-        st.tuples(st.just("balance"), st.integers(-3000, 3000)),
-        st.tuples(st.just("coupon"), st.sampled_from(["once", "forever", ""])),
-        st.tuples(st.just("pause"), st.sampled_from(["keep_as_draft", "void", "mark_uncollectible", ""])),
-        st.tuples(st.just("new"), st.integers(0, 3), st.sampled_from([0, 10])),
-    ),
-    min_size=1,
-    max_size=14,
+_waits = st.tuples(st.just("wait"), st.sampled_from([HOUR, DAY, 3 * DAY, 8 * DAY, 29 * DAY, 31 * DAY, 95 * DAY]))
+_cards = st.tuples(st.just("card"), st.sampled_from([GOOD, GOOD, FAILS, ASKS, "4000000000009979"]))
+_changes = st.tuples(st.just("change"), st.integers(0, 3), st.integers(0, 4), _behaviors, _payments)
+_rarely = st.one_of(
+    st.tuples(st.just("release")),
+    st.tuples(st.just("trial"), st.integers(1, 20)),
+    st.tuples(st.just("cancel"), st.booleans(), st.booleans()),
+    st.tuples(st.just("void")),
+    st.tuples(st.just("refund"), st.integers(1, 5000)),
+    st.tuples(st.just("balance"), st.integers(-3000, 3000)),
+    st.tuples(st.just("pause"), st.sampled_from(["keep_as_draft", "void", "mark_uncollectible", ""])),
+    st.tuples(st.just("new"), st.integers(0, 3), st.sampled_from([0, 10])),
 )
+_often = st.one_of(
+    st.tuples(st.just("downgrade"), st.integers(0, 2)),
+    st.tuples(st.just("end"), st.booleans()),
+    st.tuples(st.just("pay")),
+    st.tuples(st.just("coupon"), st.sampled_from(["once", "forever", ""])),
+)
+steps = st.lists(st.one_of(_waits, _waits, _cards, _changes, _changes, _often, _rarely), min_size=3, max_size=16)
 
 
 class Customer:
@@ -111,7 +109,8 @@ class Customer:
         self.stripe.post(f"/subscription_schedules/{schedule}", phases=phases)
 
     def release(self) -> None:
-        self.stripe.post(f"/subscription_schedules/{self.subscription['schedule']}/release")
+        if schedule := self.subscription["schedule"]:
+            self.stripe.post(f"/subscription_schedules/{schedule}/release")
 
     def end(self, asked: bool) -> None:
         self.update(cancel_at_period_end=asked)
@@ -186,7 +185,7 @@ def check_that_nothing_stands_still(stripe: InProcess) -> None:
             assert stripe.now < subscription["created"] + 23 * HOUR
         if status in ("canceled", "incomplete_expired"):
             assert subscription["ended_at"] <= stripe.now
-        if subscription["cancel_at"] is not None and status != "canceled":
+        if subscription["cancel_at"] is not None and subscription["ended_at"] is None:
             assert subscription["cancel_at"] > stripe.now
         pending = subscription["pending_update"]
         if pending:
