@@ -217,7 +217,7 @@ def test_the_books_agree_after_any_life(sandbox: InProcess, steps: list[tuple[An
 
 
 @pytest.mark.slow
-@settings(max_examples=200, **COMMON)
+@settings(max_examples=150, **COMMON)
 @given(steps)
 def test_the_books_agree_after_many_lives(sandbox: InProcess, steps: list[tuple[Any, ...]]) -> None:
     live(sandbox, steps)
