@@ -3,52 +3,22 @@
 Sign up, see the prices, buy through Checkout with 4242, come back, use, reach a limit, cancel.
 """
 
-import copy
-import os
 import re
 
 import pytest
 
 from billing.models import UserPlan
 from billing.subscriptions import live_plan
+from datilio.tests.browsing import fill_card
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 PASSWORD = "correct horse battery staple"
 
 
-@pytest.fixture
-def site(live_server, stripe, settings):
-    """The running server, with the local Stripe sending its webhooks to it. Returns its address."""
-    settings.BASE_URL = live_server.url
-    policy = copy.deepcopy(settings.CONTENT_SECURITY_POLICY)
-    policy["DIRECTIVES"]["form-action"] = ["'self'", stripe.url]
-    settings.CONTENT_SECURITY_POLICY = policy
-    from billing.catalog import publish_plan, seed_plans
-
-    for plan in seed_plans():
-        publish_plan(plan)
-    stripe.register_webhook(f"{live_server.url}/api/stripe/webhook")
-    return live_server.url
-
-
 @pytest.fixture(params=["with JavaScript", "without JavaScript"])
-def page(browser, request, site):
-    context = browser.new_context(
-        java_script_enabled=request.param == "with JavaScript", viewport={"width": 1280, "height": 900}
-    )
-    context.set_default_timeout(15_000)
-    page = context.new_page()
-    page.scripts = request.param == "with JavaScript"
-    page.problems = []
-    page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    foreign = re.compile(r"^https?://(?!127\.0\.0\.1|localhost)")
-    page.on("request", lambda req: foreign.match(req.url) and page.problems.append(f"asked {req.url}"))
-    yield page
-    if os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=f"{os.environ['SCREENSHOTS']}/journey-end.png", full_page=True)
-    context.close()
+def page(open_page, request):
+    return open_page(scripts=request.param == "with JavaScript")
 
 
 def test_the_journey(page, site, stripe, django_user_model):
@@ -123,13 +93,6 @@ def test_the_journey(page, site, stripe, django_user_model):
 
     # The declined payment is a 402 page of Stripe's: the only error that a console may name.
     assert [problem for problem in page.problems if "402" not in problem] == []
-
-
-def fill_card(page, number):
-    page.get_by_label("Card number").fill(number)
-    page.get_by_label("Expiry").fill("12 / 40")
-    page.get_by_label("CVC").fill("123")
-    page.get_by_label("Name on card").fill("Carol Customer")
 
 
 def choose_interval(page, word):
