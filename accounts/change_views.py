@@ -97,11 +97,10 @@ def _change(request: HttpRequest, plan: Plan, months: int, token: str) -> HttpRe
 
 def _explain(request: HttpRequest, plan: Plan, months: int, hindrance: DomainError) -> HttpResponse:
     # A look at Stripe came before the refusal: the row is as true as can be.
-    in_the_way, status = hindrance.code, hindrance.status
-    if isinstance(hindrance, AlreadySubscribed):
-        in_the_way, status = "already_subscribed", 200
-    elif _is_the_present_one(subscriptions.live_plan(request.user.pk), plan, months):
-        in_the_way, status = "keep", 200
+    is_present = _is_the_present_one(subscriptions.live_plan(request.user.pk), plan, months)
+    in_the_way = "keep" if is_present else hindrance.code
+    # A page that was only asked for explains itself; htmx would not show it with an error's status.
+    status = hindrance.status if request.method == "POST" else 200
     return _page(request, plan, months, status=status, in_the_way=in_the_way, hindrance=hindrance)
 
 

@@ -49,6 +49,31 @@ def context(now: datetime) -> dict[str, Any]:
         card_expires_on=date(2040, 12, 31),
     )
     return {
+        "overdue_plan": SimpleNamespace(
+            plan=plan,
+            past_due_since=now,
+            grace_ends_at=now + timedelta(days=7),
+            next_attempt_at=now + timedelta(days=3),
+            open_invoice_cents=2900,
+            open_invoice_url="#sg-notice-act",
+        ),
+        "awaiting_plan": SimpleNamespace(
+            plan=plan,
+            awaited_price=SimpleNamespace(plan=SimpleNamespace(name="Datilio Team")),
+            awaited_until=now + timedelta(hours=23),
+            open_invoice_url="#sg-notice-act",
+        ),
+        "quote": _quote(now),
+        "limits": [
+            _limit_change("Files", "none", 100, 1_000),
+            _limit_change("AI prompts", "day", 200, None),
+            _limit_change("Synthetic rows", "month", 50_000, 50_000),
+        ],
+        "invoices": [
+            _invoice("0003", now, "open", 9900),
+            _invoice("0002", now - timedelta(days=31), "paid", 2900, refunded_cents=500),
+            _invoice("0001", now - timedelta(days=62), "paid", 2900),
+        ],
         "sample_form": SampleForm(auto_id="sample_%s"),
         "wrong_form": SampleForm({"email": "not an address"}, auto_id="wrong_%s"),
         "swatches": SWATCHES,
@@ -61,6 +86,45 @@ def context(now: datetime) -> dict[str, Any]:
             _meter("AI tokens", 1_204_551, None, "month", NEXT_YEAR, "unlimited"),
         ],
     }
+
+
+def _quote(now: datetime) -> SimpleNamespace:
+    end = now + timedelta(days=21)
+    lines = [("Unused time on DataPilot Pro", -2030), ("Remaining time on Datilio Team", 6930)]
+    return SimpleNamespace(
+        lines=[
+            SimpleNamespace(description=text, amount_cents=amount, period_start=now, period_end=end)
+            for text, amount in lines
+        ],
+        discount_cents=0,
+        tax_cents=0,
+        credit_cents=500,
+        total_cents=4400,
+        pays_with="card",
+        effective_at=None,
+    )
+
+
+def _limit_change(label: str, window: str, before: int, after: int | None) -> dict[str, Any]:
+    return {"feature": label, "label": label, "window": window, "has_before": True, "before": before, "after": after}
+
+
+def _invoice(
+    number: str, created_at: datetime, status: str, total_cents: int, *, refunded_cents: int = 0
+) -> SimpleNamespace:
+    return SimpleNamespace(
+        number=f"DAT-{number}",
+        created_at=created_at,
+        status=status,
+        description="1 × DataPilot Pro (at $29.00 / month)",
+        total_cents=total_cents,
+        paid_cents=0 if status == "open" else total_cents,
+        due_cents=total_cents if status == "open" else 0,
+        refunded_cents=refunded_cents,
+        is_disputed=False,
+        hosted_url="#sg-bill",
+        pdf_url="#sg-bill",
+    )
 
 
 def _meter(

@@ -189,7 +189,7 @@ def test_while_a_change_is_scheduled_the_present_plan_is_kept_first(buy, ask, cl
     buy("pro")
     purchase_plan(alice, plans["explorer"].pk, 1)
     page = ask(plans["team"])
-    assert page.status_code == 409
+    assert page.status_code == 200
     assert "Keep DataPilot Pro first" in words(page)
     back = f"{reverse('accounts:change_plan')}?plan={plans['team'].pk}&months=1"
     assert f'name="next" value="{back.replace("&", "&amp;")}">\n  <button' in html(page)
@@ -246,7 +246,7 @@ def test_an_overdue_bill_comes_first(buy, ask, alice, plans, stripe):
     stripe.card_starts_failing(alice.billing_account.stripe_customer_id)
     stripe.advance(months=1, hours=2)
     page = ask(plans["team"])
-    assert page.status_code == 402
+    assert page.status_code == 200
     assert "A bill comes first" in words(page) and "Pay $29.00 now" in words(page)
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
-from billing.models import UserPlan
+from billing.models import Plan, UserPlan
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +94,16 @@ def test_paid_the_page_says_what_is_true_even_without_a_webhook(customer, sessio
     assert "You are on DataPilot Pro" in words(page)
     assert f"The next charge is $29.00 on {plan.current_period_end:%-d %B %Y} (UTC)" in words(page)
     assert b"hx-trigger" not in page.content and b"http-equiv" not in page.content
+
+
+def test_a_trial_says_that_nothing_was_charged_and_when_it_will_be(customer, session_of, plans, stripe):
+    Plan.objects.filter(pk=plans["pro"].pk).update(trial_days=14)
+    session = session_of(plans["pro"])
+    stripe.pay(session)
+    said = words(customer.get(RETURN, {"session_id": session}))
+    end = UserPlan.objects.get().trial_end
+    assert f"It is free until {end:%-d %B %Y} ; nothing was charged" in said
+    assert f"The first charge is $29.00 on {end:%-d %B %Y} (UTC)" in said and "payment went through" not in said
 
 
 def test_a_free_plan_says_that_nothing_was_charged(customer, session_of, plans, stripe):

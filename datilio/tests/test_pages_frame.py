@@ -56,7 +56,17 @@ def test_the_style_guide_shows_every_component(client):
     page = client.get("/styleguide")
     assert page.status_code == 200
     html = page.content.decode()
-    for part in ("swatch", "button--danger", "badge--warn", "notice--error", "field--wrong", "meter--exceeded"):
+    for part in (
+        "swatch",
+        "button--danger",
+        "badge--warn",
+        "notice--error",
+        "field--wrong",
+        "meter--exceeded",
+        "notice--act",
+        "bill__total",
+        "invoices",
+    ):
         assert part in html
     assert all(f"<code>{name}</code>" in html for name in ICONS)
 
