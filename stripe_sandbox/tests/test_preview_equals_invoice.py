@@ -6,10 +6,12 @@ smallest one) and the `@reproduce_failure` or `--hypothesis-seed` with which it 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stripe_sandbox.tests.in_process import InProcess, Refused
 from stripe_sandbox.tests.random_subscriptions import Life, Story, stories
@@ -159,6 +161,32 @@ def test_a_preview_of_a_new_subscription_is_its_first_invoice(sandbox: InProcess
 @given(stories)
 def test_a_preview_is_the_invoice_of_its_change(sandbox: InProcess, story: Story) -> None:
     check(sandbox, story)
+
+
+@settings(quickly, max_examples=20)
+@given(stories, st.sampled_from(["switch", "quantity", "interval"]), st.integers(1, 1800))
+def test_a_quote_holds_while_its_proration_date_is_sent_along(
+    sandbox: InProcess, story: Story, kind: str, seconds: int
+) -> None:
+    """Asked now, confirmed some seconds later with the same proration_date: the same amounts, also of a new period."""
+    life = Life(sandbox, replace(story, usage=None))  # what is used meanwhile costs more
+    asked = sandbox.now
+    change = replace(story.change, kind=kind, behavior="always_invoice", date=None, coupon=None)
+    if life.subscription["status"] == "canceled" or asked + seconds >= life.period[1]:
+        return
+    wish = life.params_of(change) | {"proration_date": asked}
+    try:
+        quote = sandbox.post("/invoices/create_preview", subscription=life.id, subscription_details=wish)
+    except Refused:
+        return
+    before = {invoice["id"] for invoice in life.invoices()}
+    sandbox.now += seconds
+    sandbox.post(f"/subscriptions/{life.id}", **wish)
+    for invoice in life.invoices():
+        if invoice["id"] not in before and invoice["billing_reason"] == "subscription_update":
+            amounts = [line["amount"] for line in invoice["lines"]["data"]]
+            assert amounts == [line["amount"] for line in quote["lines"]["data"]]
+            assert (invoice["total"], invoice["amount_due"]) == (quote["total"], quote["amount_due"])
 
 
 @pytest.fixture(scope="module")
