@@ -155,6 +155,9 @@ else:
             "options": f"-c statement_timeout={env.int('DATABASE_STATEMENT_TIMEOUT_MS', default=15000)}",
         }
     )
+# Statements that are run for every event are prepared on the server. A pooler in transaction mode must know how to
+# (PgBouncer from 1.21 with max_prepared_statements); else switch it off.
+DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # dj-stripe's migrations take about a minute of CPU; `prepare_database` makes its tables without them on a fresh
@@ -219,6 +222,18 @@ CELERY_BEAT_SCHEDULE = {
     },
     "forget old answers to Idempotency-Keys": {
         "task": "billing.tasks.forget_old_answers",
+        "schedule": timedelta(days=1),
+    },
+    "make the months of the usage events ahead": {
+        "task": "usage.tasks.make_usage_partitions",
+        "schedule": timedelta(days=1),
+    },
+    "give back what expired holds hold": {
+        "task": "usage.tasks.give_back_expired_holds",
+        "schedule": timedelta(minutes=1),
+    },
+    "forget the keys of usage events that nobody sends again": {
+        "task": "usage.tasks.forget_old_usage_keys",
         "schedule": timedelta(days=1),
     },
 }
@@ -347,6 +362,11 @@ RECONCILE_CALLS_PER_SECOND = env.float(
 )
 
 GRACE_DAYS = env.int("GRACE_DAYS", default=7)
+
+# --- usage ----------------------------------------------------------------------------------------------------------
+
+# Events of older months are taken off by `manage.py detach_usage_partitions`; nothing does it by itself.
+USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=36)
 
 # --- mail, language, time, files ----------------------------------------------------------------------------------
 

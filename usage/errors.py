@@ -85,3 +85,23 @@ class ScopeMissing(DomainError):
     code = "scope_missing"
     message = "This API key may not do this. It needs the scope named in `scope`."
     status = 403
+
+
+class HoldNotFound(DomainError):
+    code = "hold_not_found"
+    message = "There is no hold with this id under this API key."
+    status = 404
+
+
+class HoldIsSettled(DomainError):
+    """details: settled, {feature: amount} that it was settled with."""
+
+    code = "hold_is_settled"
+    message = "This hold was settled with other numbers, see `settled`. Nothing was changed."
+    status = 409
+
+
+class HoldIsReleased(DomainError):
+    code = "hold_is_released"
+    message = "This hold was released: nothing was used under it. What was used after all, send as an event."
+    status = 409

@@ -27,22 +27,28 @@ class ApiKey(models.Model):
 
 
 class UsageEvent(models.Model):
-    """One use. `source` and `key` make it idempotent: the same pair is the same event, however often it is sent.
+    """One use: what was counted, where, and what was answered.
 
     Written by usage/metering.py and never changed. What it was answered with (`used_after`, `limit_then`,
     `window_start`, `resets_at`) is kept, so that a replay gives the first answer whatever has happened since; and
-    every counter is the sum of the events with its `window_start`.
+    every counter is the sum of the events with its `window_start`. On PostgreSQL a table partitioned by the month of
+    `timestamp`, with the primary key (id, timestamp): see usage/partitions.py.
     """
 
     id = models.BigAutoField(primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # No foreign key in the database: only those with a plan are counted, and a million events would each ask again.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     feature = models.CharField(max_length=20, choices=feature_choices)
     amount = models.BigIntegerField()
     timestamp = models.DateTimeField(help_text="When it was used (UTC).")
-    source = models.CharField(max_length=40, help_text="Who counted it: `key:<id>` of an API key, `try-it:<user>`.")
+    source = models.CharField(
+        max_length=40, help_text="Who counted it: `key:<id>` of an API key, `hold:<id>`, `try-it:<user>`."
+    )
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the event as sent: another body is refused.")
     model = models.CharField(max_length=80, blank=True, help_text="The AI model, for tokens.")
+    cost_nanocents = models.BigIntegerField(default=0, db_default=0, help_text="What it costs, in 10^-9 cents.")
 
     window_start = models.DateTimeField(help_text="Which counter it went into.")
     resets_at = models.DateTimeField(null=True, blank=True)
@@ -52,7 +58,6 @@ class UsageEvent(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["source", "key"], name="usage_event_counted_once"),
             models.CheckConstraint(condition=~Q(amount=0), name="usage_event_counts_something"),
         ]
         indexes = [
@@ -64,22 +69,98 @@ class UsageEvent(models.Model):
         return f"{self.user_id} {self.feature} {self.amount:+d}"
 
 
+class UsageKey(models.Model):
+    """What makes an event idempotent: the same (source, key) is the same event, however often it is sent.
+
+    A narrow table of its own: a unique key of a partitioned table must contain the partition's column. Forgotten after
+    KEYS_KEPT of usage/replays.py.
+    """
+
+    pk = models.CompositePrimaryKey("source", "key")
+    source = models.CharField(max_length=40)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=32, help_text="Hash of the event as sent: another body is refused.")
+    event_id = models.BigIntegerField(null=True, help_text="Empty: it changed nothing, so there is no event.")
+    timestamp = models.DateTimeField(db_index=True, help_text="The event's: names its partition.")
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}"
+
+
 class UsageCounter(models.Model):
-    """How much of a feature a user has used in one window. Written by the conditional upsert of usage/metering.py."""
+    """How much of a feature a user has used in one window. Written by the conditional upsert of usage/metering.py.
+
+    `held` is the worst case of what has begun and is not settled: it counts towards the limit as `used` does.
+    """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     feature = models.CharField(max_length=20, choices=feature_choices)
     window_start = models.DateTimeField()
     used = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["user", "feature", "window_start"], name="one_counter_per_window"),
             models.CheckConstraint(condition=Q(used__gte=0), name="usage_counter_not_negative"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="usage_counter_held_not_negative"),
         ]
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.feature} {self.used}"
+
+
+class UsageDay(models.Model):
+    """What a user used of a feature on one UTC day, so that no chart sums events. For files: what came less what went.
+
+    The sum of the events whose timestamp is on that day, written with them.
+    """
+
+    pk = models.CompositePrimaryKey("user", "feature", "day")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    feature = models.CharField(max_length=20, choices=feature_choices)
+    day = models.DateField()
+    amount = models.BigIntegerField()
+    cost_nanocents = models.BigIntegerField(default=0, db_default=0)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.feature} {self.day} {self.amount:+d}"
+
+
+class UsageHold(models.Model):
+    """A worst case that is kept free until the true use is known; see usage/holds.py.
+
+    `amounts` says what is held, feature by feature in the order of the counters:
+    [{feature, amount, window_start, resets_at, limit}].
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        SETTLED = "settled", "Settled"
+        RELEASED = "released", "Released"
+        EXPIRED = "expired", "Expired"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    source = models.CharField(max_length=40, help_text="Who asked for it: `key:<id>` of an API key.")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=32)
+    model = models.CharField(max_length=80, blank=True)
+    amounts = models.JSONField()
+    settled = models.JSONField(null=True, blank=True, help_text="What it was settled with: {feature: amount}.")
+    state = models.CharField(max_length=8, choices=State, default=State.OPEN)
+    created_at = models.DateTimeField(help_text="The use counts in the window of this moment.")
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "key"], name="one_hold_per_key")]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(state="open"), name="open_holds"),
+            models.Index(fields=["user", "expires_at"], condition=Q(state="open"), name="open_holds_of_a_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.state} until {self.expires_at}"
 
 
 class UsageAlert(models.Model):

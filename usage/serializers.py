@@ -9,7 +9,7 @@ from rest_framework import serializers
 from datilio.fields import StrictCharField, StrictIntegerField
 from usage.features import Window, feature_choices
 from usage.limits import WARNING_LEVELS
-from usage.metering import MAX_AMOUNT
+from usage.uses import MAX_AMOUNT
 
 # A file of a petabyte is a mistake.
 MAX_SIZE_MB = 10**9

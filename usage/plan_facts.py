@@ -1,0 +1,97 @@
+"""What a limit needs to know of somebody's plan, without asking the database for every event.
+
+An event is counted by a statement that checks the remembered facts itself (STILL_HOLD): a plan that has changed counts
+nothing, and the caller reads anew. So limits are exact, and nothing has to be told of changes.
+"""
+
+from typing import Any
+
+from django.db import connection
+
+from billing.models import UserPlan
+
+# At about 3 kB each.
+MOST = 20_000
+
+# What is_active, usage_anchor and the limits are made of, and what shows that a row is another version.
+_FIELDS = (
+    "user_id",
+    "plan_id",
+    "is_live",
+    "status",
+    "start_date",
+    "usage_anchored_at",
+    "cancel_at",
+    "ended_at",
+    "past_due_since",
+    "disputed_since",
+    "synced_at",
+    "plan__updated_at",
+    "plan__ai_token_price_per_million",
+    "plan__file_limit",
+    "plan__file_size_limit_mb",
+    "plan__ai_prompts_per_day",
+    "plan__synthetic_rows_per_month",
+)
+
+# A condition for SQL, with the parameters of `proof`. Sync writes `synced_at` with every look, saving a plan
+# `updated_at`.
+STILL_HOLD = """EXISTS (
+    SELECT 1 FROM billing_userplan up JOIN billing_plan p ON p.id = up.plan_id
+    WHERE up.id = %(user_plan_id)s AND up.is_live AND up.status = %(status)s AND up.synced_at = %(synced_at)s
+      AND p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s)"""
+
+_remembered: dict[int, UserPlan] = {}
+
+
+def plan_facts(user_id: int) -> UserPlan | None:
+    """The user's live plan with its plan, only with the fields that limits need; perhaps as it was a while ago.
+
+    Inside a transaction always as it is: there the caller sees rows that may never be committed.
+    """
+    if not connection.in_atomic_block:
+        remembered = _remembered.get(user_id)
+        if remembered is not None:
+            return remembered
+    return plan_facts_now(user_id)
+
+
+def plan_facts_now(user_id: int) -> UserPlan | None:
+    """The same, as it is now."""
+    return plan_facts_of_many([user_id]).get(user_id)
+
+
+def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
+    """{user: live plan} as it is now, without those who have none. One query."""
+    facts = {
+        user_plan.user_id: user_plan
+        for user_plan in UserPlan.objects.live()
+        .filter(user_id__in=user_ids)
+        .select_related("plan")
+        .only(*_FIELDS)
+        .order_by()
+    }
+    for user_id in user_ids:
+        _remembered.pop(user_id, None)
+    if not connection.in_atomic_block:
+        while _remembered and len(_remembered) + len(facts) > MOST:
+            # The oldest goes; another thread may have taken it already.
+            _remembered.pop(next(iter(_remembered), 0), None)
+        _remembered.update(facts)
+    return facts
+
+
+def same_version(one: UserPlan | None, other: UserPlan | None) -> bool:
+    """Do two looks at a user's plan say the same?"""
+    return one is other or (one is not None and other is not None and proof(one) == proof(other))
+
+
+def proof(user_plan: UserPlan) -> dict[str, Any]:
+    """The parameters of STILL_HOLD."""
+    return {
+        "user_plan_id": user_plan.pk,
+        "status": user_plan.status,
+        "synced_at": user_plan.synced_at,
+        "plan_id": user_plan.plan_id,
+        "plan_updated_at": user_plan.plan.updated_at,
+    }

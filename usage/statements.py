@@ -1,0 +1,301 @@
+"""The SQL that counts: pieces that PostgreSQL runs as one statement and sqlite as several in one transaction.
+
+The pieces are the same text on both. Where one follows from another (the event from its counter), PostgreSQL reads it
+from the CTE before; sqlite gets the number as a parameter. See docs/decisions/0005-metering.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, connection
+from psycopg import errors as pg
+from psycopg.types.numeric import Int8
+
+from usage.limits import WARNING_LEVELS, thresholds_reached
+from usage.plan_facts import STILL_HOLD, proof
+from usage.uses import Bump, Place, Use
+
+# A parameter that stands in more than one place must be of one type in all of them.
+_SOURCE, _KEY, _FEATURE = (f"CAST(%({name})s AS varchar)" for name in ("source", "key", "feature"))
+
+NOT_COUNTED_YET = f"NOT EXISTS (SELECT 1 FROM usage_usagekey k WHERE k.source = {_SOURCE} AND k.key = {_KEY})"
+
+# Both refuse by returning no row: over the limit, counted before, or another plan than was thought (the caller looks
+# which). `WHERE amount <= limit` guards the first use, the WHERE of the conflict all others. Under READ COMMITTED two
+# of the same event may both pass NOT_COUNTED_YET; then the unique key stops the second and takes back all that it did.
+TAKE = """
+    INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
+    SELECT %(user_id)s, %(feature_{i})s, %(window_{i})s, %(amount_{i})s {source}
+    WHERE %(amount_{i})s <= %(limit_{i})s AND {condition}
+    ON CONFLICT (user_id, feature, window_start) DO UPDATE SET used = c.used + excluded.used
+    WHERE c.used + c.held + excluded.used <= %(limit_{i})s
+    RETURNING used"""
+# Giving back asks for no limit: after a change to a smaller plan there may be more than it allows. An upsert would
+# fail: PostgreSQL checks `used >= 0` on the proposed row before it looks for the conflict.
+GIVE_BACK = """
+    UPDATE usage_usagecounter SET used = used + %(amount_{i})s
+    WHERE user_id = %(user_id)s AND feature = %(feature_{i})s AND window_start = %(window_{i})s
+      AND used + %(amount_{i})s >= 0 AND {condition}
+    RETURNING used"""
+ADD_TO_DAY = f"""
+    INSERT INTO usage_usageday AS d (user_id, feature, day, amount, cost_nanocents)
+    SELECT %(user_id)s, {_FEATURE}, %(day)s, %(amount)s, %(cost)s {{source}} WHERE true
+    ON CONFLICT (user_id, feature, day)
+    DO UPDATE SET amount = d.amount + excluded.amount, cost_nanocents = d.cost_nanocents + excluded.cost_nanocents"""
+INSERT_EVENT = f"""
+    INSERT INTO usage_usageevent (user_id, feature, amount, timestamp, source, key, model, cost_nanocents,
+                                  window_start, resets_at, used_after, limit_then)
+    SELECT %(user_id)s, {_FEATURE}, %(amount)s, %(timestamp)s, {_SOURCE}, {_KEY}, %(model)s, %(cost)s,
+           %(window)s, %(resets_at)s, {{used}}, %(limit_then)s {{source}}
+    WHERE true
+    RETURNING id"""
+INSERT_KEY = f"""
+    INSERT INTO usage_usagekey (source, key, fingerprint, event_id, timestamp)
+    SELECT {_SOURCE}, {_KEY}, %(fingerprint)s, {{event_id}}, %(timestamp)s {{source}} WHERE true"""
+# A row for every threshold reached that has none yet in this window; `created_at` of the first one stays.
+_PERCENTS = " UNION ALL ".join(f"SELECT {percent} AS percent" for percent in WARNING_LEVELS)
+WRITE_ALERTS = f"""
+    INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
+    SELECT %(user_id)s, {_FEATURE}, %(alert_window)s, t.percent FROM ({_PERCENTS}) t {{source}}
+    WHERE {{used}} * 100 >= t.percent * CAST(%(limit_then)s AS bigint)
+    ON CONFLICT DO NOTHING"""
+
+
+def count(use: Use, place: Place) -> tuple[int, int] | None:
+    """Count one use: (the event's id, its counter with it), or None: nothing was changed, because it does not fit, was
+    counted before, or the plan is another one by now.
+
+    On PostgreSQL one statement; outside of a transaction that is all. Elsewhere the caller holds a transaction, and
+    takes it back on None. Raises KeyTaken, DoesNotFit, NoPartition: these, too, must be taken back.
+    """
+    order = sorted(range(len(place.bumps)), key=lambda i: place.bumps[i].feature)
+    with told_apart():
+        if connection.vendor == "postgresql":
+            return fetch_one(_as_one_statement(*_shape(use, place), tuple(order)), _params(use, place))
+        return _one_by_one(use, place, order)
+
+
+# --- PostgreSQL: one statement ----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, order: tuple[int, ...]) -> str:
+    """The pieces as CTEs. Counters follow one another: what refuses leaves the later ones alone. A later one that
+    refuses cannot undo the first; the event then has no number to answer with: an error, which undoes all."""
+    first, last = order[0], order[-1]
+    parts = []
+    for position, i in enumerate(order):
+        piece = GIVE_BACK if gives_back and i == 0 else TAKE
+        condition = _condition(has_plan) if position == 0 else "true"
+        source = "" if position == 0 else f"FROM bump_{order[position - 1]}"
+        parts.append(f"bump_{i} AS ({piece.format(i=i, source=source, condition=condition)})")
+    used, bumped = "bump_0.used", f"FROM bump_{first}"
+    if len(order) > 1:
+        bumped = f"FROM bump_{first}" + "".join(f" LEFT JOIN bump_{i} ON true" for i in order[1:])
+        used = f"CASE WHEN bump_{last}.used IS NOT NULL THEN bump_0.used END"
+    parts.append(f"event AS ({INSERT_EVENT.format(source=bumped, used=used)})")
+    parts.append(f"key AS ({INSERT_KEY.format(source='FROM event', event_id='event.id')})")
+    parts.append(f"day AS ({ADD_TO_DAY.format(source='FROM event')})")
+    if warns:
+        parts.append(f"alerts AS ({WRITE_ALERTS.format(source=', bump_0', used='bump_0.used')})")
+    return _short(f"WITH {', '.join(parts)} SELECT event.id, bump_0.used FROM event, bump_0")
+
+
+def _short(sql: str) -> str:
+    """psycopg remembers how it translated a text of less than 4 kB; a longer one costs more than its execution."""
+    return " ".join(sql.split())
+
+
+# --- sqlite: several --------------------------------------------------------------------------------------------------
+
+
+def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int] | None:
+    has_plan, gives_back, warns = _shape(use, place)
+    params = _params(use, place)
+    used = {}
+    for i in order:
+        piece = GIVE_BACK if gives_back and i == 0 else TAKE
+        row = fetch_one(piece.format(i=i, source="", condition=_condition(has_plan)), params)
+        if row is None:
+            return None
+        used[i] = row[0]
+    params["used_after"] = used[0]
+    event = fetch_one(INSERT_EVENT.format(source="", used="%(used_after)s"), params)
+    assert event is not None
+    params["event_id"] = event[0]
+    execute(INSERT_KEY.format(source="", event_id="%(event_id)s"), params)
+    execute(ADD_TO_DAY.format(source=""), params)
+    if warns and thresholds_reached(used[0], place.own.limit):
+        execute(WRITE_ALERTS.format(source="", used="%(used_after)s"), params)
+    return event[0], used[0]
+
+
+# --- holds: both databases take these as they are -----------------------------------------------------------------
+
+HOLD = """
+    INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used, held)
+    SELECT %(user_id)s, %(feature_0)s, %(window_0)s, 0, %(amount_0)s
+    WHERE %(amount_0)s <= %(limit_0)s AND {condition}
+    ON CONFLICT (user_id, feature, window_start) DO UPDATE SET held = c.held + excluded.held
+    WHERE c.used + c.held + excluded.held <= %(limit_0)s
+    RETURNING held"""
+SETTLE = """
+    UPDATE usage_usagecounter SET used = used + %(used)s, held = held - %(held)s
+    WHERE user_id = %(user_id)s AND feature = %(feature)s AND window_start = %(window)s
+    RETURNING used"""
+
+
+def add_hold(use: Use, place: Place, bump: Bump) -> bool:
+    """Hold `bump.amount`. False: nothing was changed, because it does not fit or the plan is another one by now."""
+    params = {"user_id": big(use.user_id), **bump_params(0, bump)}
+    if place.user_plan is not None:
+        params |= {name: _adapted(value) for name, value in proof(place.user_plan).items()}
+    condition = STILL_HOLD if place.user_plan is not None else "true"
+    return fetch_one(_short(HOLD.format(condition=condition)), params) is not None
+
+
+def settle_counter(user_id: int, bump: Bump, give_back: int, used: int) -> int:
+    """Give back what was held and count what was used, whatever the limit. Returns the counter."""
+    params = {
+        "user_id": big(user_id),
+        "feature": bump.feature,
+        "window": db_time(bump.window_start),
+        "held": big(give_back),
+        "used": big(used),
+    }
+    return fetch_one(_short(SETTLE), params)[0]
+
+
+def add_event(use: Use, place: Place, used: int) -> int:
+    """The event of a use that its counter has already: with the day's total and the warnings. Returns its id."""
+    params = {**_params(use, place), "used_after": big(used)}
+    event_id = fetch_one(_short(INSERT_EVENT.format(source="", used="%(used_after)s")), params)[0]
+    execute(ADD_TO_DAY.format(source=""), params)
+    if use.amount > 0 and thresholds_reached(used, place.own.limit):
+        execute(WRITE_ALERTS.format(source="", used="%(used_after)s"), params)
+    return event_id
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _shape(use: Use, place: Place) -> tuple[bool, bool, bool]:
+    """(does it rest on a plan, does it give back, can a threshold be reached)."""
+    return place.user_plan is not None, use.amount < 0, use.amount > 0 and bool(place.own.limit)
+
+
+def _condition(has_plan: bool) -> str:
+    return f"{NOT_COUNTED_YET} AND {STILL_HOLD}" if has_plan else NOT_COUNTED_YET
+
+
+def _params(use: Use, place: Place) -> dict[str, Any]:
+    own = place.own
+    params: dict[str, Any] = {
+        "user_id": big(use.user_id),
+        "feature": use.feature,
+        "amount": big(use.amount),
+        "timestamp": db_time(place.timestamp),
+        "day": connection.ops.adapt_datefield_value(place.day),
+        "source": use.source,
+        "key": use.key,
+        "model": use.model,
+        "cost": big(place.cost_nanocents),
+        "fingerprint": use.fingerprint,
+        "window": db_time(own.window_start),
+        "resets_at": db_time(own.resets_at),
+        "limit_then": None if own.limit is None else big(own.limit),
+        "alert_window": db_time(place.alert_window),
+    }
+    for i, bump in enumerate(place.bumps):
+        params |= bump_params(i, bump)
+    if place.user_plan is not None:
+        params |= {name: _adapted(value) for name, value in proof(place.user_plan).items()}
+    return params
+
+
+def bump_params(i: int, bump: Bump) -> dict[str, Any]:
+    return {
+        f"feature_{i}": bump.feature,
+        f"window_{i}": db_time(bump.window_start),
+        f"amount_{i}": big(bump.amount),
+        f"limit_{i}": big(bump.most),
+    }
+
+
+def _adapted(value: Any) -> Any:
+    if isinstance(value, int):
+        return big(value)
+    return value if isinstance(value, str) else db_time(value)
+
+
+# psycopg names a number by its size (smallint, integer, bigint), and each combination would be a statement of its
+# own to be prepared. sqlite takes its subclass of int as what it is.
+big = Int8
+
+
+def db_time(moment: Any) -> Any:
+    """A parameter as the column holds it: sqlite keeps times as text."""
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def fetch_one(sql: str, params: dict[str, Any]) -> Any:
+    with prepared(), connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchone()
+
+
+def execute(sql: str, params: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """What runs inside is prepared on the server: planning these statements costs more than running them.
+
+    Not Django's own `prepare_threshold`, which would prepare every query of every page. See DATABASE_PREPARE in
+    docs/operations.md for poolers that cannot.
+    """
+    if connection.vendor != "postgresql" or not settings.DATABASE_PREPARE:
+        yield
+        return
+    connection.ensure_connection()
+    raw = connection.connection
+    raw.prepare_threshold = 1
+    try:
+        yield
+    finally:
+        raw.prepare_threshold = None
+
+
+# --- what the database refuses with an error --------------------------------------------------------------------------
+
+
+class KeyTaken(Exception):
+    """Another has just counted an event of this key."""
+
+
+class DoesNotFit(Exception):
+    """The first counters had room, a later one has none."""
+
+
+class NoPartition(Exception):
+    """The events of this month have no place yet."""
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        cause = error.__cause__
+        if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
+            raise KeyTaken from error
+        if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
+            raise DoesNotFit from error
+        if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
+            raise NoPartition from error
+        raise

@@ -1,0 +1,175 @@
+"""One use on its way in: what an event may say, and where and up to what it counts."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from billing.models import UserPlan
+from datilio.errors import DomainError, InvalidInput
+from datilio.times import iso
+from usage.errors import NoActivePlan, UserNotFound
+from usage.features import FEATURES, Metered, Window
+from usage.refusals import file_too_large, refusal_by_the_plan
+from usage.windows import ALWAYS, month_at, window_at
+
+MAX_AMOUNT = 10**12
+# A backend that was cut off for a month can still deliver; older than that is a mistake.
+LATEST = timedelta(days=35)
+# What clocks of well-kept machines differ by, and then some.
+CLOCK_SKEW = timedelta(minutes=5)
+# Stands for "unlimited" in SQL. Adding MAX_AMOUNT to it still fits a bigint.
+NO_LIMIT = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One event as sent. `sent_at` is the sender's own timestamp, if it gave one."""
+
+    user_id: int
+    metered: Metered
+    amount: int
+    source: str
+    key: str
+    model: str = ""
+    size_mb: float | None = None
+    sent_at: datetime | None = None
+
+    @property
+    def feature(self) -> str:
+        return self.metered.feature.value
+
+    @property
+    def fingerprint(self) -> str:
+        """Without our clock: a retry a second later is the same event."""
+        sent = [self.user_id, self.feature, self.amount, self.model, self.size_mb, iso(self.sent_at)]
+        return fingerprint_of(sent)
+
+
+def fingerprint_of(sent: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(sent).encode()).hexdigest()[:32]
+
+
+def use_of(
+    user_id: int,
+    feature: str,
+    amount: int,
+    *,
+    source: str,
+    key: str,
+    timestamp: datetime | None = None,
+    model: str = "",
+    size_mb: float | None = None,
+) -> Use:
+    """The rules about what an event may say. Raises InvalidInput."""
+    metered = FEATURES.get(feature)
+    if metered is None:
+        raise InvalidInput({"feature": [f"One of {', '.join(FEATURES)}."]})
+    if amount == 0 or abs(amount) > MAX_AMOUNT or (amount < 0 and not metered.can_be_given_back):
+        raise InvalidInput({"amount": [_amount_rule(metered)]})
+    if size_mb is not None and (metered.per_item_limit_field is None or amount < 0):
+        raise InvalidInput({"size_mb": ["Only for files that are uploaded."]})
+    return Use(user_id, metered, amount, source, key, model, None if size_mb is None else float(size_mb), timestamp)
+
+
+def _amount_rule(metered: Metered) -> str:
+    rule = f"A whole number from 1 to {MAX_AMOUNT:,}"
+    return f"{rule}, or its negative when {metered.unit} are gone." if metered.can_be_given_back else f"{rule}."
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """One counter that a use moves: the row (feature, window_start) of its user by `amount`, up to `limit` (None:
+    unlimited). limit_name: what sets it, for the refusal."""
+
+    feature: str
+    window_start: datetime
+    resets_at: datetime | None
+    amount: int
+    limit: int | None
+    limit_name: str | None
+
+    @property
+    def most(self) -> int:
+        """The limit as SQL compares it."""
+        return NO_LIMIT if self.limit is None else self.limit
+
+    def refusal(self, use: Use, used: int, held: int) -> DomainError:
+        """Why it does not fit. `used` and `held` are read for the message, after the decision has been made."""
+        return refusal_by_the_plan(
+            use.metered,
+            used=used,
+            held=held,
+            amount=self.amount,
+            most=self.most,
+            limit_name=self.limit_name,
+            resets_at=self.resets_at,
+            size_mb=use.size_mb,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a use counts. `bumps[0]` is the counter of its own feature, which the answer tells of; further ones (what
+    it costs) move with it or not at all, and stand in the order of their features: everybody locks in that order.
+
+    user_plan: the facts that this rests on; None where it rests on none. alert_window: what has no window of its own
+    (files) is warned of once in a month of the plan.
+    """
+
+    timestamp: datetime
+    bumps: tuple[Bump, ...]
+    alert_window: datetime
+    user_plan: UserPlan | None
+    cost_nanocents: int = 0
+
+    @property
+    def own(self) -> Bump:
+        return self.bumps[0]
+
+    @property
+    def day(self) -> date:
+        return self.timestamp.date()
+
+
+def place_of(use: Use, user_plan: UserPlan | None, now: datetime) -> Place:
+    """The rules about plan and time. Raises InvalidInput, UserNotFound, NoActivePlan, LimitExceeded (file size)."""
+    metered, timestamp = use.metered, _timestamp(use, now)
+    if user_plan is None or not user_plan.is_active(now):
+        if not get_user_model()._default_manager.filter(pk=use.user_id).exists():
+            raise UserNotFound()
+        if use.amount > 0:
+            raise NoActivePlan(feature=use.feature)
+        # What is gone is gone, whether they still pay or not.
+        return Place(timestamp, (Bump(use.feature, ALWAYS, None, use.amount, 0, None),), ALWAYS, None)
+    _check_size(use, user_plan)
+    window_start, resets_at = window_at(metered.window, timestamp, user_plan.usage_anchor)
+    alert_window = window_start
+    if metered.window is Window.NONE:
+        alert_window, _ = month_at(timestamp, user_plan.usage_anchor)
+    limit = metered.limit_of(user_plan.plan)
+    own = Bump(use.feature, window_start, resets_at, use.amount, limit, metered.limit_field)
+    return Place(timestamp, (own,), alert_window, user_plan)
+
+
+def _timestamp(use: Use, now: datetime) -> datetime:
+    if use.sent_at is None:
+        return now.astimezone(UTC)
+    if use.sent_at > now + CLOCK_SKEW:
+        raise InvalidInput({"timestamp": [f"This is in the future. It is {iso(now)} here."]})
+    if use.sent_at < now - LATEST:
+        raise InvalidInput({"timestamp": [f"This is more than {LATEST.days} days ago, too late to count."]})
+    return use.sent_at.astimezone(UTC)
+
+
+def _check_size(use: Use, user_plan: UserPlan) -> None:
+    """Each file by itself, never the sum."""
+    field = use.metered.per_item_limit_field
+    if field is None or use.size_mb is None:
+        return
+    most = getattr(user_plan.plan, field)
+    if most is not None and use.size_mb > most:
+        raise file_too_large(use.metered, use.size_mb, most, use.amount)
