@@ -85,9 +85,9 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "next_cents": 9900,
         },
     ),
-    "billed-yearly": (
+    "paid-by-the-year": (
         "changed",
-        "Billed yearly now",
+        "Paid by the year now",
         {
             **_PRO,
             "months": 12,

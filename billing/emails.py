@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from datilio.templatetags.writing import cents as dollars
-from datilio.templatetags.writing import day_text, moment_text
+from datilio.templatetags.writing import day_text, every, moment_text
 
 Facts = dict[str, Any]
 
@@ -116,7 +116,7 @@ def _refunded(facts: Facts) -> Letter:
         f"We have refunded {amount} on {moment_text(facts['at'])}.",
         "It goes back to what you paid with. A bank can take up to ten days to show it.",
     ]
-    return Letter(f"Refund of {amount}", f"We have refunded {amount}", said, *_see_your_plan())
+    return Letter(f"Refund of {amount}", f"We have refunded {amount}", said, "See your invoices", _billing_url())
 
 
 def _replaced(facts: Facts) -> Letter:
@@ -193,7 +193,7 @@ def _action_required(facts: Facts) -> Letter:
 
 def _changed(facts: Facts) -> Letter:
     plan, was = facts["plan"], facts["was_plan"]
-    subject = f"You are on {plan} now" if plan != was else f"{plan} is billed {_every(facts['months'])} now"
+    subject = f"You are on {plan} now" if plan != was else f"{plan} is paid {_by(facts['months'])} now"
     scheduled = " as scheduled" if facts["as_scheduled"] else ""
     said = [f"Your plan has changed{scheduled}."]
     rows = [
@@ -205,7 +205,7 @@ def _changed(facts: Facts) -> Letter:
 
 def _change_scheduled(facts: Facts) -> Letter:
     plan, was = facts["plan"], facts["was_plan"]
-    to = plan if plan != was else f"{plan} billed {_every(facts['months'])}"
+    to = plan if plan != was else f"{plan}, paid {_by(facts['months'])}"
     keep = was if plan != was else "your present plan"
     return Letter(
         f"Your plan changes on {day_text(facts['at'])} (UTC)",
@@ -265,7 +265,7 @@ def _card_expiring(facts: Facts) -> Letter:
         "If your bank has sent you a new card, put it in its place."
     ]
     subject = "Your card expires before the next charge"
-    return Letter(subject, subject, said, "Change the card", _account_url(), rows=_next_charge(facts))
+    return Letter(subject, subject, said, "Change the card", _billing_url(), rows=_next_charge(facts))
 
 
 def _renewal(facts: Facts) -> Letter:
@@ -302,6 +302,10 @@ def _account_url() -> str:
     return settings.BASE_URL + reverse("accounts:settings")
 
 
+def _billing_url() -> str:
+    return settings.BASE_URL + reverse("accounts:billing")
+
+
 def _see_your_plan() -> tuple[str, str]:
     return "See your plan", _account_url()
 
@@ -318,16 +322,14 @@ def _signed(amount: int) -> str:
 
 
 def _price(amount: int, months: int) -> str:
-    return f"{dollars(amount)} {_every(months)}" if amount else "free"
+    return f"{dollars(amount)} {every(months)}" if amount else "free"
 
 
-def _every(months: int) -> str:
-    if months == 1:
-        return "every month"
-    return "every year" if months == 12 else f"every {_length(months)}"
+def _by(months: int) -> str:
+    """Is paid ... by the year."""
+    return {1: "by the month", 12: "by the year"}.get(months) or every(months)
 
 
 def _length(months: int) -> str:
-    if months % 12 == 0:
-        return "year" if months == 12 else f"{months // 12} years"
-    return "month" if months == 1 else f"{months} months"
+    """Goes on for another ... year."""
+    return every(months).removeprefix("a ").removeprefix("every ")

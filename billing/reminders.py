@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -27,26 +28,33 @@ Told = tuple[str, dict[str, Any]]
 TRIAL_ENDS_IN = timedelta(days=3)
 CARD_IS_CHARGED_IN = timedelta(days=14)
 YEAR_RENEWS_IN = timedelta(days=30)
+CHUNK = 500
 
 
 def write_reminders(now: datetime) -> int:
-    """Write what is due at `now` (aware) and was not told yet; returns for how many plans Stripe was asked.
+    """Write what is due at `now` (aware) and was not told yet; returns for how many customers Stripe was asked.
 
     A customer about whom Stripe does not answer waits for the next time.
     """
-    asked = 0
-    for plan in _may_be_told(now).iterator(chunk_size=500):
-        keys = [event.key for event in _due(plan, now)]
-        if not keys or BillingMail.objects.filter(key__in=keys).count() == len(keys):
-            continue
-        asked += 1
+    users = list(_untold(now))
+    for user_id in users:
         try:
-            with locked_account(plan.user_id) as account:
+            with locked_account(user_id) as account:
                 live = sync_locked(account)
                 write(account, _due(live, now) if live else [])
         except DomainError:
-            logger.warning("No reminder for user %s now: Stripe does not answer", plan.user_id)
-    return asked
+            logger.warning("No reminder for user %s now: Stripe does not answer", user_id)
+    return len(users)
+
+
+def _untold(now: datetime) -> Iterator[int]:
+    """The ids of users to whom our rows have something new to say."""
+    plans = _may_be_told(now).iterator(chunk_size=CHUNK)
+    while chunk := list(islice(plans, CHUNK)):
+        keys = {plan.user_id: [event.key for event in _due(plan, now)] for plan in chunk}
+        told = BillingMail.objects.filter(key__in=[key for some in keys.values() for key in some])
+        known = set(told.values_list("key", flat=True))
+        yield from (user_id for user_id, some in keys.items() if not known.issuperset(some))
 
 
 def _may_be_told(now: datetime) -> QuerySet[UserPlan]:

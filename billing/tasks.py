@@ -47,7 +47,7 @@ def sweep_billing_mails() -> None:
         ring(send_billing_mail, key)
 
 
-@shared_task
+@shared_task(time_limit=3600)
 def write_reminders() -> None:
     reminders.write_reminders(timezone.now())
 

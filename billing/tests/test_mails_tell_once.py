@@ -1,7 +1,7 @@
 """A mail for each thing that happened, once: however often, late or in whatever order its events come, or never."""
 
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import transaction
@@ -12,6 +12,7 @@ from billing.catalog import ensure_price
 from billing.checkout import start_checkout
 from billing.customers import ensure_customer
 from billing.errors import AuthenticationRequired, PaymentFailed
+from billing.grants import end_grant, grant_plan, move_grant_end
 from billing.models import BillingMail, UserPlan
 from billing.subscriptions import cancel_plan, purchase_plan, resume_plan
 from billing.sync import sync_user
@@ -223,6 +224,53 @@ def test_a_trial_is_told_when_it_begins_and_paid_when_it_ends(alice, plans, stri
     assert told() == ["receipt"]
 
 
+def test_a_purchase_that_a_code_makes_free_is_told_too(alice, plans, stripe, told, facts_of):
+    coupon = stripe.client.v1.coupons.create({"percent_off": 100, "duration": "once"})
+    stripe.client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "GIFT"})
+    session = start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1]
+    stripe.enter_code(session, "GIFT")
+    stripe.pay(session)
+    sync_user(alice.pk)
+    assert told() == ["started"]
+    assert facts_of("started")["next_cents"] == 2900
+
+
+def test_a_lost_dispute_is_the_reason_of_an_end(alice, stripe, buy, told, facts_of, deliver):
+    buy("pro", card="4000000000000259")
+    deliver()
+    [dispute] = stripe.objects("dispute")
+    evidence = {"uncategorized_text": "losing_evidence"}
+    stripe.client.v1.disputes.update(dispute["id"], {"evidence": evidence, "submit": True})
+    deliver()
+    assert told() == ["receipt", "ended"]
+    assert facts_of("ended")["why"] == "disputed"
+
+
+@pytest.mark.parametrize(("early", "why"), [(False, "grant_over"), (True, "grant_ended")])
+def test_a_gift_is_told_when_it_is_given_moved_and_over(alice, staff, plans, stripe, told, facts_of, early, why):
+    until = datetime.fromtimestamp(stripe.now, UTC) + timedelta(days=20)
+    grant_plan(alice, plans["pro"], until=until, reason="A prize", by=staff)
+    assert told() == ["granted"]
+    plan = move_grant_end(alice, until=until + timedelta(days=5), by=staff)
+    assert told() == ["granted"]
+    assert facts_of("granted")["until"] == plan.cancel_at.isoformat().replace("+00:00", "Z")
+    if early:
+        end_grant(alice, by=staff)
+    stripe.advance(days=26)
+    sync_user(alice.pk)
+    assert told() == ["ended"]
+    assert facts_of("ended")["why"] == why
+
+
+def test_what_is_bought_in_the_place_of_a_gift_is_one_receipt(alice, staff, plans, buy, told, stripe):
+    until = datetime.fromtimestamp(stripe.now, UTC) + timedelta(days=20)
+    grant_plan(alice, plans["pro"], until=until, reason="A prize", by=staff)
+    told()
+    buy("team")
+    sync_user(alice.pk)
+    assert told() == ["receipt"]
+
+
 # --- what is not ------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +280,15 @@ def test_no_end_is_told_of_a_free_plan_that_made_way_for_a_paid_one(alice, plans
     buy("pro")
     sync_user(alice.pk)
     assert told() == ["receipt"]
+
+
+def test_a_bill_of_nothing_is_no_receipt(alice, plans, stripe, told, deliver):
+    purchase_plan(alice, plans["explorer"].pk, 1)
+    told()
+    stripe.advance(months=3, hours=2)
+    deliver()
+    assert [invoice["amount_paid"] for invoice in stripe.objects("invoice")] == [0] * 4
+    assert told() == []
 
 
 def test_nothing_is_told_at_a_first_look_at_what_is_over(alice, plans, stripe, told):
