@@ -145,7 +145,7 @@ def _payment_failed(facts: Facts) -> Letter:
     card = f" ({facts['card']})" if facts["card"] else ""
     said = [f"The payment of {amount} for {facts['plan']} did not go through{card}. {_cause(facts)}"]
     rows = _access(facts)
-    rows.append(("Tried again", moment_text(facts["again_at"]) if facts["again_at"] else "Not by itself any more"))
+    rows.append(("Next try of the card", moment_text(facts["again_at"]) if facts["again_at"] else "None"))
     return Letter(
         f"Your payment of {amount} failed",
         "Your payment failed",

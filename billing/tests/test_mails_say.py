@@ -72,7 +72,7 @@ def test_a_failed_payment_names_cause_deadline_next_try_and_the_way_out():
     text = written("payment-failed").text
     assert "The card has insufficient funds." in text
     assert "Access until: 30 November 2026, 12:04 UTC" in text
-    assert "Tried again: 26 November 2026, 12:04 UTC" in text
+    assert "Next try of the card: 26 November 2026, 12:04 UTC" in text
     assert "Pay $29.00:\nhttp://127.0.0.1:12111/i/" in text
 
 

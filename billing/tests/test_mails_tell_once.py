@@ -282,6 +282,20 @@ def test_no_end_is_told_of_a_free_plan_that_made_way_for_a_paid_one(alice, plans
     assert told() == ["receipt"]
 
 
+def test_no_end_is_told_of_a_plan_that_another_has_followed_by_now(alice, plans, stripe, buy, told):
+    """Ended at Stripe and bought anew before anybody looked."""
+    customer = buy("pro")
+    stripe_gateway.cancel_now(UserPlan.objects.get().stripe_subscription_id)
+    told()
+    card = stripe_gateway.card_on_file(customer)
+    items = [{"price": ensure_price(plans["team"], 1).stripe_price_id}]
+    stripe_gateway._client().v1.subscriptions.create(
+        {"customer": customer, "items": items, "default_payment_method": card}
+    )
+    sync_user(alice.pk)
+    assert told() == ["receipt"]
+
+
 def test_a_bill_of_nothing_is_no_receipt(alice, plans, stripe, told, deliver):
     purchase_plan(alice, plans["explorer"].pk, 1)
     told()
