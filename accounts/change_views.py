@@ -63,6 +63,9 @@ def _ask(request: HttpRequest, plan: Plan, months: int, *, error: DomainError | 
         quote = subscriptions.preview_purchase(request.user, plan.pk, months)
     except _IN_THE_WAY as hindrance:
         return _explain(request, plan, months, hindrance)
+    if quote.kind == "resume":
+        # Our row was behind: Stripe says that this is what they have.
+        return _page(request, plan, months, in_the_way="keep")
     status = error.status if error else 200
     details = {
         "quote": quote,

@@ -5,10 +5,10 @@ import contextlib
 from django.utils import timezone
 
 from billing import stripe_gateway
+from billing.ending import end_now
 from billing.errors import PurchaseOvertaken
 from billing.models import BillingAccount
 from billing.one_plan import close_open_sessions
-from billing.subscriptions import end_now
 from billing.sync import LIVE_STATUSES, sync_locked
 
 # An incomplete one waits for its first payment: paid later, it would begin a plan of nobody's.

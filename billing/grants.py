@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from billing import catalog, stripe_gateway
 from billing.customers import ensure_customer, locked_account
+from billing.ending import end_now
 from billing.errors import AccountClosed, GrantRefused, StripeUnavailable
 from billing.models import Plan, UserPlan
 from billing.one_plan import close_open_sessions, metadata_of
-from billing.subscriptions import end_now, last_subscription, live_plan
+from billing.subscriptions import last_subscription, live_plan
 from billing.sync import GRANT_REASON, sync_locked
 
 MAX_REASON = 200

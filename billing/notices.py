@@ -19,14 +19,13 @@ from django.utils import timezone
 
 from billing import stripe_gateway
 from billing.disputes import LOST
+from billing.ending import REPLACED, given_back_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.outbox import Event, write
 from datilio.times import iso
 
 Told = tuple[str, dict[str, Any]]
 
-# The comment in the subscription that had to go because a newer purchase completed too.
-REPLACED = "Replaced by a newer purchase"
 # Stripe sends an event again for three days, the nightly reconcile looks in any case: what is older is history.
 NEWS_FOR = timedelta(days=7)
 MOST_LINES = 12
@@ -186,13 +185,10 @@ def _of_ended(one: Seen, live: Seen | None) -> Iterator[Event]:
 
 
 def _replaced(one: Seen, newer: UserPlan) -> Told:
-    invoice = one.subscription["latest_invoice"]
-    paid = stripe_gateway.payment_of(invoice["id"]) if invoice else None
-    given_back = stripe_gateway.refunded_cents(paid.payment_intent_id) if paid else 0
     facts = {
         "plan": newer.plan.name,
         "was_plan": one.after.plan.name,
-        "refunded_cents": given_back,
+        "refunded_cents": given_back_cents(one.subscription),
         "at": iso(one.after.ended_at),
     }
     return "replaced", facts

@@ -23,7 +23,7 @@ from billing.stripe_gateway import Upgrade
 VALID_FOR = timedelta(minutes=10)
 _SALT = "billing.quotes"
 
-Kind = Literal["start", "upgrade", "downgrade"]
+Kind = Literal["start", "resume", "upgrade", "downgrade"]
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,12 @@ def read_token(token: str, *, user_id: int, price: PlanPrice) -> Confirmed:
 
 
 def kind_of(live: UserPlan | None, price: PlanPrice) -> Kind:
-    """A plan that staff gave is bought over, like none: what is bought begins by itself."""
+    """A plan that staff gave is bought over, like none: what is bought begins by itself. To choose the plan that one
+    has takes back what is scheduled."""
     if live is None or live.is_grant:
         return "start"
+    if live.stripe_price_id == price.stripe_price_id:
+        return "resume"
     return kind_of_change(
         live, plan_id=price.plan_id, months=price.months, amount_cents=price.amount_cents, now=timezone.now()
     )
@@ -167,9 +170,18 @@ def make_quote(
         case "upgrade":
             assert live is not None
             return _upgrade(account, live, price, proration_date)
-        case "downgrade":
+        case "resume" | "downgrade":
             assert live is not None
-            return _downgrade(live, price)
+            return _from_the_next_bill_on(kind, live, price)
+
+
+def is_still_true(confirmed: Confirmed, account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> bool:
+    """Does it cost what the customer has confirmed? Asks as make_quote does."""
+    at = confirmed.proration_date
+    if at is not None and (live is None or at < live.current_period_start.timestamp()):
+        # Of a period that is over; Stripe prices nothing there.
+        return False
+    return make_quote(account, live, price, proration_date=at).costs_what_was_quoted(confirmed)
 
 
 def _start(account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> Quote:
@@ -232,23 +244,23 @@ def _lasts(discount: Any, price: PlanPrice) -> bool:
     return duration == "forever" or (duration == "repeating" and _time(discount["end"]) > next_bill)
 
 
-def _downgrade(live: UserPlan, price: PlanPrice) -> Quote:
-    """Nothing is due now; the next bill is the first of the smaller plan."""
+def _from_the_next_bill_on(kind: Literal["resume", "downgrade"], live: UserPlan, price: PlanPrice) -> Quote:
+    """Nothing is due now. A downgrade's next bill is the first of the smaller plan; who resumes goes on as before."""
     cents = price.amount_cents
-    if cents and interval_of(live.duration_months) == interval_of(price.months) and not live.stripe_schedule_id:
+    same_interval = interval_of(live.duration_months) == interval_of(price.months)
+    if cents and same_interval and not live.stripe_schedule_id:
         renewal = stripe_gateway.preview_renewal_at(
-            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id
+            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
         )
         cents = renewal["amount_due"]
-    next_ = (cents, live.current_period_end) if price.amount_cents else None
     return _quote(
-        "downgrade",
+        kind,
         price,
         live,
         [],
         "card" if price.amount_cents else "nothing",
-        next_=next_,
-        at=live.current_period_end,
+        next_=(cents, live.current_period_end) if price.amount_cents else None,
+        at=live.current_period_end if kind == "downgrade" else None,
     )
 
 

@@ -257,7 +257,7 @@ class QuoteLineOut(serializers.Serializer):
 
 
 class QuoteOut(serializers.Serializer):
-    change = serializers.ChoiceField(["start", "upgrade", "downgrade"])
+    change = serializers.ChoiceField(["start", "resume", "upgrade", "downgrade"])
     plan_id = serializers.IntegerField()
     duration_months = serializers.IntegerField()
     is_immediate = serializers.BooleanField()

@@ -512,17 +512,18 @@ def preview_next_invoice(subscription_id: str) -> stripe.Invoice | None:
 
 
 @_our_errors()
-def preview_renewal_at(subscription_id: str, item_id: str, price_id: str) -> stripe.Invoice:
-    """The next renewal if this price of the same interval stood in its place by then."""
-    return _client().v1.invoices.create_preview(
-        {
-            "subscription": subscription_id,
-            "subscription_details": {
-                "items": [{"id": item_id, "price": price_id}],
-                "proration_behavior": "none",
-            },
-        }
-    )
+def preview_renewal_at(
+    subscription_id: str, item_id: str, price_id: str, *, undoes_end: bool = False
+) -> stripe.Invoice:
+    """The next renewal if this price of the same interval stood in its place by then; undoes_end: see Upgrade."""
+    details: dict[str, Any] = {"items": [{"id": item_id, "price": price_id}], "proration_behavior": "none"}
+    if undoes_end:
+        details["cancel_at"] = ""
+    params: InvoiceCreatePreviewParams = {
+        "subscription": subscription_id,
+        "subscription_details": details,  # type: ignore[typeddict-item]
+    }
+    return _client().v1.invoices.create_preview(params)
 
 
 @_our_errors()
@@ -732,29 +733,20 @@ def create_portal_session(
 # --- money that was paid ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Payment:
-    payment_intent_id: str
-    amount_cents: int
-
-
 @_our_errors()
-def payment_of(invoice_id: str | None) -> Payment | None:
-    """The payment that settled an invoice; None when nothing was charged. https://docs.stripe.com/api/invoice-payment/list"""
-    if invoice_id is None:
-        return None
-    paid = _client().v1.invoice_payments.list({"invoice": invoice_id, "status": "paid", "limit": 1}).data
-    if not paid or paid[0]["payment"]["type"] != "payment_intent":
-        return None
-    return Payment(paid[0]["payment"]["payment_intent"], paid[0]["amount_paid"])
+def paid_invoices_of(subscription_id: str) -> list[stripe.Invoice]:
+    """A subscription's last 100 that are paid, newest first, with `payments`. https://docs.stripe.com/api/invoices/list"""
+    params: dict[str, Any] = {"subscription": subscription_id, "status": "paid", "limit": 100}
+    params["expand"] = ["data.payments"]
+    return _client().v1.invoices.list(params).data  # type: ignore[arg-type]
 
 
 @_our_errors()
 def refund(
-    payment_intent_id: str, amount_cents: int, *, idempotency_key: str, metadata: dict[str, str] | None = None
+    payment_intent_id: str, amount_cents: int, *, metadata: dict[str, str], idempotency_key: str
 ) -> stripe.Refund:
     """https://docs.stripe.com/api/refunds/create"""
-    params: dict[str, Any] = {"payment_intent": payment_intent_id, "amount": amount_cents, "metadata": metadata or {}}
+    params: dict[str, Any] = {"payment_intent": payment_intent_id, "amount": amount_cents, "metadata": metadata}
     return _once(_client().v1.refunds.create, params, key=idempotency_key)
 
 
@@ -762,10 +754,3 @@ def refund(
 def refunds_of(charge_id: str) -> list[stripe.Refund]:
     """https://docs.stripe.com/api/refunds/list"""
     return _client().v1.refunds.list({"charge": charge_id, "limit": 100}).data
-
-
-@_our_errors()
-def refunded_cents(payment_intent_id: str) -> int:
-    """What was given back of a payment. https://docs.stripe.com/api/payment_intents/retrieve"""
-    intent = _client().v1.payment_intents.retrieve(payment_intent_id, {"expand": ["latest_charge"]})
-    return intent["latest_charge"]["amount_refunded"] if intent["latest_charge"] else 0

@@ -1,12 +1,11 @@
 """Buy, change, cancel, resume, look. Each rule about having one plan stands here once."""
 
-import contextlib
-
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from billing import catalog, stripe_gateway
 from billing.checkout import open_checkout
 from billing.customers import ensure_customer, locked_account
+from billing.ending import end_now
 from billing.errors import (
     AuthenticationRequired,
     NothingToCancel,
@@ -22,7 +21,7 @@ from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.one_plan import close_open_sessions, metadata_of, refuse_what_is_there
 from billing.portal import open_portal
 from billing.pricing import interval_of
-from billing.quotes import Confirmed, Quote, kind_of, make_quote, read_token, trial_days_of, upgrade_of
+from billing.quotes import Confirmed, Quote, is_still_true, kind_of, make_quote, read_token, trial_days_of, upgrade_of
 from billing.serializers import quote_out
 from billing.sync import sync_locked
 
@@ -66,21 +65,20 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
         if confirmed:
             if confirmed.is_expired:
                 raise QuoteExpired(preview=quote_out(make_quote(account, live, price)))
-            fresh = make_quote(account, live, price, proration_date=confirmed.proration_date)
-            if not fresh.costs_what_was_quoted(confirmed):
+            if not is_still_true(confirmed, account, live, price):
                 raise QuoteChanged(preview=quote_out(make_quote(account, live, price)))
-        if live and live.stripe_price_id == price.stripe_price_id and not live.is_grant:
-            _take_back_what_is_scheduled(live)
-        else:
-            match kind_of(live, price):
-                case "start":
-                    _start(account, price)
-                case "upgrade":
-                    assert live is not None
-                    _upgrade(account, live, price, confirmed)
-                case "downgrade":
-                    assert live is not None
-                    _downgrade(account, live, price)
+        match kind_of(live, price):
+            case "start":
+                _start(account, price)
+            case "resume":
+                assert live is not None
+                _take_back_what_is_scheduled(live)
+            case "upgrade":
+                assert live is not None
+                _upgrade(account, live, price, confirmed)
+            case "downgrade":
+                assert live is not None
+                _downgrade(account, live, price)
         return _look_again(account)
 
 
@@ -103,15 +101,6 @@ def cancel_plan(user: AbstractBaseUser, *, immediately: bool = False, reason: st
         sync_locked(account)
         plan = UserPlan.objects.select_related("plan").get(pk=plan.pk)
     return ("cancel_scheduled" if plan.is_live else "canceled"), plan
-
-
-def end_now(subscription_id: str, *, comment: str = "") -> None:
-    """End a subscription at Stripe, whatever is scheduled, and let nobody pay what it still asks for."""
-    # Missing: it ended between our look and our call, as wanted.
-    with contextlib.suppress(stripe_gateway.ResourceMissing):
-        stripe_gateway.cancel_now(subscription_id, comment=comment)
-    for invoice in stripe_gateway.open_invoices(subscription_id):
-        stripe_gateway.void_invoice(invoice["id"])
 
 
 def resume_plan(user: AbstractBaseUser) -> UserPlan:

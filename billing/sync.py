@@ -18,6 +18,7 @@ from django.utils import timezone
 from billing import disputes as disputes_of_plan
 from billing import notices, stripe_gateway
 from billing.customers import locked_account
+from billing.ending import end_replaced
 from billing.models import BillingAccount, PlanPrice, UserPlan
 
 logger = logging.getLogger(__name__)
@@ -181,30 +182,8 @@ def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[
     live = [s for s in reversed(subscriptions) if s["status"] in LIVE_STATUSES]
     for older, newer in zip(live, live[1:], strict=False):
         logger.warning("Two live subscriptions: ending the older, %s", older["id"])
-        # First the refund: were we to die in between, the next look would find the older one still live and go on.
-        _refund_from(older, newer["created"])
-        # Missing: it has ended meanwhile, as wanted.
-        with contextlib.suppress(stripe_gateway.ResourceMissing):
-            stripe_gateway.cancel_now(older["id"], comment=notices.REPLACED)
+        end_replaced(older, since=newer["created"])
     return stripe_gateway.list_subscriptions(live[0]["customer"]["id"]) if len(live) > 1 else subscriptions
-
-
-def _refund_from(subscription: stripe.Subscription, moment: int) -> None:
-    """Give back what was paid for the time from `moment` (Unix seconds) to the end of the paid period."""
-    item = _item(subscription)
-    start, end = item["current_period_start"], item["current_period_end"]
-    invoice = subscription["latest_invoice"]
-    paid = stripe_gateway.payment_of(invoice["id"]) if invoice else None
-    if paid and start <= moment < end:
-        # A fixed moment gives the same amount on every try, so that the idempotency key holds.
-        unused = paid.amount_cents * (end - moment) // (end - start)
-        if unused:
-            stripe_gateway.refund(
-                paid.payment_intent_id,
-                unused,
-                idempotency_key=f"replaced-{subscription['id']}",
-                metadata={"replaced": subscription["id"]},
-            )
 
 
 # --- reading a subscription -------------------------------------------------------------------------------------------

@@ -234,6 +234,17 @@ class Sandbox:
             self.not_emulated.clear()
             self._prepare()
 
+    def save_state(self) -> Any:
+        """Everything that is there now, to come back to with `restore_state` as often as one likes."""
+        with self.lock:
+            return self.store.copy()
+
+    def restore_state(self, saved: Any) -> None:
+        """Be as it was then; chaos and the log of what is not emulated stay. About a millisecond."""
+        with self.lock:
+            self.store.become(saved)
+            self.clock.offset = self.store.setting("clock_offset") or 0
+
     # ----------------------------------------------------------------- objects
     def new(self, object_type: str, values: dict[str, Any], object_id: str | None = None) -> Document:
         """Insert a document with its id, type, `created` and `livemode`."""

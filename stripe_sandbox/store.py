@@ -158,6 +158,16 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    def copy(self) -> sqlite3.Connection:
+        """All that is stored, to come back to with `become`."""
+        copied = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.backup(copied)
+        return copied
+
+    def become(self, copied: sqlite3.Connection) -> None:
+        """Be what was copied, and nothing of what came since."""
+        copied.backup(self._db)
+
     def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Plain SQL, for the tables that are not documents (deliveries, due work, idempotency, settings)."""
         return self._db.execute(sql, tuple(parameters))

@@ -1,0 +1,102 @@
+"""End a subscription at Stripe before its time."""
+
+import contextlib
+from typing import Any
+
+import stripe
+
+from billing import stripe_gateway
+
+# The comment in the subscription that had to go because a newer purchase completed too.
+REPLACED = "Replaced by a newer purchase"
+# https://docs.stripe.com/api/disputes/object#dispute_object-status: else the bank has the money, or may still take it.
+_BANK_HAS_LET_GO = frozenset({"won", "warning_closed", "prevented"})
+
+
+def end_now(subscription_id: str, *, comment: str = "") -> None:
+    """End it, whatever is scheduled, and let nobody pay what it still asks for. Gives nothing back."""
+    # Missing: it ended between our look and our call, as wanted.
+    with contextlib.suppress(stripe_gateway.ResourceMissing):
+        stripe_gateway.cancel_now(subscription_id, comment=comment)
+    for invoice in stripe_gateway.open_invoices(subscription_id):
+        stripe_gateway.void_invoice(invoice["id"])
+
+
+def end_replaced(subscription: stripe.Subscription, *, since: int) -> None:
+    """Another one serves in its place since then (Unix seconds): give back what was paid for later, and end it.
+
+    In this order: were we to die in between, the next look finds it still live and goes on.
+    """
+    _give_back(subscription, since)
+    end_now(subscription["id"], comment=REPLACED)
+
+
+def given_back_cents(subscription: stripe.Subscription) -> int:
+    """What end_replaced has refunded of it. Looks at Stripe."""
+    bills = stripe_gateway.paid_invoices_of(subscription["id"])
+    return _given_back(subscription, _charges_of(subscription, bills))
+
+
+def _give_back(subscription: stripe.Subscription, since: int) -> None:
+    """Refund what its bills were paid for the time from `since` on, the newest payment first.
+
+    Never more than is left of a payment: staff may have given some back by hand. What an earlier look gave back is
+    known by its metadata, for Stripe forgets the idempotency key after a day.
+    """
+    bills = stripe_gateway.paid_invoices_of(subscription["id"])
+    unused = int(sum(_cents_after(line, since) for bill in bills for line in bill["lines"]["data"]))
+    if unused <= 0:
+        return
+    charges = _charges_of(subscription, bills)
+    unused -= _given_back(subscription, charges)
+    for charge in charges:
+        cents = min(unused, _refundable(charge))
+        if cents > 0:
+            stripe_gateway.refund(
+                charge["payment_intent"],
+                cents,
+                metadata={"replaced": subscription["id"]},
+                idempotency_key=f"replaced-{subscription['id']}-{charge['id']}-{cents}",
+            )
+            unused -= cents
+
+
+def _cents_after(line: Any, moment: int) -> float:
+    """The part of a bill's line that is for the time after `moment`, discounts taken off."""
+    start, end = line["period"]["start"], line["period"]["end"]
+    if end <= max(start, moment):
+        return 0
+    cents = line["amount"] - sum(one["amount"] for one in line["discount_amounts"] or [])
+    return cents * (end - max(start, moment)) / (end - start)
+
+
+def _charges_of(subscription: stripe.Subscription, bills: list[stripe.Invoice]) -> list[Any]:
+    """The charges that paid these bills, in their order."""
+    payments = [payment["payment"] for bill in bills for payment in bill["payments"]["data"]]
+    intents = [payment["payment_intent"] for payment in payments if payment["type"] == "payment_intent"]
+    if not intents:
+        return []
+    charges = stripe_gateway.list_charges(subscription["customer"]["id"])
+    paid = {charge["payment_intent"]: charge for charge in charges if charge["paid"]}
+    return [paid[intent] for intent in intents if intent in paid]
+
+
+def _given_back(subscription: stripe.Subscription, charges: list[Any]) -> int:
+    return sum(
+        refund["amount"]
+        for charge in charges
+        if charge["amount_refunded"]
+        for refund in stripe_gateway.refunds_of(charge["id"])
+        if refund["status"] != "failed"
+        and refund["metadata"]
+        and "replaced" in refund["metadata"]
+        and refund["metadata"]["replaced"] == subscription["id"]
+    )
+
+
+def _refundable(charge: Any) -> int:
+    if charge["disputed"]:
+        disputes = stripe_gateway.list_disputes(charge["payment_intent"])
+        if any(dispute["status"] not in _BANK_HAS_LET_GO for dispute in disputes):
+            return 0
+    return charge["amount"] - charge["amount_refunded"]
