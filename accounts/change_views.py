@@ -69,6 +69,8 @@ def _ask(request: HttpRequest, plan: Plan, months: int, *, error: DomainError | 
     status = error.status if error else 200
     details = {
         "quote": quote,
+        # Another time of paying for what they have.
+        "same_plan": quote.live is not None and quote.kind != "start" and quote.live.plan_id == plan.pk,
         "limits": limit_changes(quote),
         "conflicts": conflicts_of(request.user, plan),
         "error": error,

@@ -107,6 +107,7 @@ class NothingOverdue(DomainError):
     code = "nothing_overdue"
     message = "Nothing waits to be paid. Your account shows the next charge."
     status = 409
+    next_page = TO_THE_PLAN
 
 
 class InvoiceNotFound(DomainError):

@@ -5,7 +5,6 @@ import re
 import pytest
 from django.urls import reverse
 
-from billing.checkout import start_checkout
 from billing.subscriptions import purchase_plan
 from billing.sync import sync_user
 
@@ -15,11 +14,9 @@ BILLING = "/account/billing"
 
 
 @pytest.fixture
-def paying(client, alice, plans, stripe):
+def paying(client, buy):
     """The browser of Alice, who has bought DataPilot Pro."""
-    client.force_login(alice)
-    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
-    sync_user(alice.pk)
+    buy("pro")
     return client
 
 
@@ -51,10 +48,8 @@ def test_a_refund_and_a_dispute_are_told(paying, stripe):
     assert "Refunded" in words(paying.get(BILLING)) and "Paid" not in words(paying.get(BILLING))
 
 
-def test_a_disputed_payment_is_told(client, alice, plans, stripe):
-    client.force_login(alice)
-    session = start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1]
-    stripe.pay(session, card="4000000000000259")
+def test_a_disputed_payment_is_told(client, buy):
+    buy("pro", card="4000000000000259")
     assert "Disputed" in words(client.get(BILLING))
 
 

@@ -8,26 +8,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import quotes
-from billing.checkout import start_checkout
 from billing.models import Plan
 from billing.subscriptions import cancel_plan, live_plan, purchase_plan
 from billing.sync import sync_user
 from usage.metering import record
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def buy(client, alice, plans, stripe):
-    """Alice, logged in, buys a plan through Checkout."""
-    client.force_login(alice)
-
-    def pay(plan, months=1):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1])
-        sync_user(alice.pk)
-        return live_plan(alice.pk)
-
-    return pay
 
 
 @pytest.fixture
@@ -224,6 +210,17 @@ def test_an_upgrade_takes_a_cancellation_back_and_says_so(buy, ask, confirm, ali
     assert not live_plan(alice.pk).is_ending
 
 
+def test_what_credit_covers_is_said_to_cost_nothing(buy, ask, confirm, alice, client, plans, stripe):
+    end = buy("pro").current_period_end
+    customer = alice.billing_account.stripe_customer_id
+    stripe.client.v1.customers.balance_transactions.create(customer, {"amount": -50_000, "currency": "usd"})
+    page = ask(plans["team"])
+    assert "What you have paid already covers it: nothing is charged today" in words(page)
+    assert f"Next bill Nothing on {day(end)} (UTC): credit" in words(page) and "Upgrade now" in words(page)
+    confirm(page)
+    assert f"Next charge Nothing on {day(end)} (UTC): credit" in words(client.get("/account"))
+
+
 def test_the_plan_that_they_have_is_not_sold_again(buy, ask, plans):
     buy("pro")
     page = ask(plans["pro"])
@@ -254,6 +251,7 @@ def test_a_month_and_a_year_can_be_compared_on_the_page(buy, ask, plans):
     buy("pro")
     page = ask(plans["pro"], 12)
     assert "Pay for DataPilot Pro by the year" in words(page) and "and switch now" in words(page)
+    assert "a new period begins, of 12 months" in words(page) and "Your limits stay as they are" in words(page)
     assert 'name="months" value="12" id="interval-year" checked' in html(page)
 
 
@@ -268,6 +266,7 @@ def test_a_trial_says_when_it_ends_and_what_it_costs_then(ask, confirm, alice, p
     plan = live_plan(alice.pk)
     assert plan.in_trial
     upgrade = words(ask(plans["team"]))
+    assert "when your trial ends" in words(ask(plans["explorer"]))
     assert "Your trial Ends with it" in upgrade and "Pay $99.00 and upgrade now" in upgrade
 
 
@@ -305,7 +304,8 @@ def test_stripe_out_of_reach_changes_nothing_and_says_so(buy, ask, plans, settin
     settings.STRIPE_API_HOST = "http://127.0.0.1:9"
     page = ask(plans["team"])
     assert page.status_code == 503
-    assert "you will not be charged twice" in words(page)
+    assert "you will not be charged twice" in words(page) and "Try again" in words(page)
+    assert f'href="{reverse("accounts:change_plan")}?plan={plans["team"].pk}&amp;months=1"' in html(page)
 
 
 def test_a_stranger_logs_in_and_comes_back(client, plans):

@@ -7,23 +7,10 @@ from django.core import signing
 from django.utils import timezone
 
 from billing import quotes
-from billing.checkout import start_checkout
 from billing.subscriptions import live_plan, preview_purchase, purchase_plan
-from billing.sync import sync_user
 from usage.metering import record
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def subscribe(alice, plans, stripe, client):
-    client.force_login(alice)
-
-    def buy(plan, months=1):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1])
-        sync_user(alice.pk)
-
-    return buy
 
 
 @pytest.fixture
@@ -42,10 +29,8 @@ def paid_cents(stripe):
 
 
 @pytest.mark.parametrize(("months", "wanted", "wanted_months"), [(1, "team", 1), (1, "pro", 12), (12, "team", 12)])
-def test_the_charge_equals_the_quote_though_time_has_passed(
-    post, plans, stripe, subscribe, months, wanted, wanted_months
-):
-    subscribe("pro", months)
+def test_the_charge_equals_the_quote_though_time_has_passed(post, plans, stripe, buy, months, wanted, wanted_months):
+    buy("pro", months)
     stripe.advance(days=10)
     preview = post("preview", plans[wanted], wanted_months).json()
     assert (preview["change"], preview["is_immediate"]) == ("upgrade", True)
@@ -60,8 +45,8 @@ def test_the_charge_equals_the_quote_though_time_has_passed(
     assert plan["next_charge"]["amount"] == preview["next_bill"]["amount"]
 
 
-def test_a_downgrade_says_when_and_what_present_use_would_break(post, alice, plans, subscribe):
-    subscribe("pro")
+def test_a_downgrade_says_when_and_what_present_use_would_break(post, alice, plans, buy):
+    buy("pro")
     now = timezone.now()
     record(user_id=alice.pk, feature="file_upload", amount=34, key="k", source="test", now=now)
     preview = post("preview", plans["explorer"]).json()
@@ -76,8 +61,8 @@ def test_a_downgrade_says_when_and_what_present_use_would_break(post, alice, pla
     ]
 
 
-def test_a_quote_older_than_ten_minutes_is_refused_and_renewed(post, alice, plans, stripe, subscribe, monkeypatch):
-    subscribe("pro")
+def test_a_quote_older_than_ten_minutes_is_refused_and_renewed(post, alice, plans, stripe, buy, monkeypatch):
+    buy("pro")
     preview = post("preview", plans["team"]).json()
     now = timezone.now()
     monkeypatch.setattr(quotes.timezone, "now", lambda: now + timedelta(minutes=10))
@@ -90,8 +75,8 @@ def test_a_quote_older_than_ten_minutes_is_refused_and_renewed(post, alice, plan
     assert paid_cents(stripe) - before == round(renewed["total_now"] * 100)
 
 
-def test_a_quote_that_no_longer_holds_is_refused_and_renewed(post, alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_a_quote_that_no_longer_holds_is_refused_and_renewed(post, alice, plans, stripe, buy):
+    buy("pro")
     preview = post("preview", plans["team"]).json()
     customer = alice.billing_account.stripe_customer_id
     stripe.client.v1.customers.balance_transactions.create(customer, {"amount": -500, "currency": "usd"})
@@ -102,8 +87,8 @@ def test_a_quote_that_no_longer_holds_is_refused_and_renewed(post, alice, plans,
 
 
 @pytest.mark.parametrize("of", ["another plan", "another user", "nobody", "garbage"])
-def test_only_our_own_quote_for_this_choice_counts(post, alice, bob, plans, subscribe, of):
-    subscribe("pro")
+def test_only_our_own_quote_for_this_choice_counts(post, alice, bob, plans, buy, of):
+    buy("pro")
     if of == "another user":
         purchase_plan(bob, plans["explorer"].pk, 1)
         token = preview_purchase(bob, plans["explorer"].pk, 12).token
@@ -136,16 +121,16 @@ def test_without_a_plan_it_prices_the_first_period(post, plans, stripe):
     assert stripe.objects("subscription") == []
 
 
-def test_it_changes_nothing(post, alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_it_changes_nothing(post, alice, plans, stripe, buy):
+    buy("pro")
     events = len(stripe.objects("event"))
     post("preview", plans["team"])
     post("preview", plans["explorer"])
     assert len(stripe.objects("event")) == events
 
 
-def test_what_cannot_be_bought_cannot_be_priced(post, plans, subscribe):
-    subscribe("pro")
+def test_what_cannot_be_bought_cannot_be_priced(post, plans, buy):
+    buy("pro")
     same = post("preview", plans["pro"])
     assert (same.status_code, same.json()["code"]) == (409, "already_subscribed")
     plans["team"].state = "archived"
