@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.test import RequestFactory
 from django.urls import reverse
 
 from billing import errors
@@ -19,7 +18,7 @@ LEAD_ON_BY_THEMSELVES = {
 
 
 @pytest.fixture
-def page_of(rf=RequestFactory()):
+def page_of(rf):
     def render(error):
         request = rf.post("/account/change")
         request.user, request.htmx = None, False
