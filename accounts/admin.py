@@ -1,5 +1,6 @@
 """Users and their log-ins for staff."""
 
+from dataclasses import replace
 from typing import Any
 
 from allauth.account.decorators import secure_admin_login
@@ -8,12 +9,20 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
 from django.utils import timezone
 
 from accounts.models import RefreshTokenFamily, User
+from accounts.services import close_account
+from billing.admin_reconcile import compare_with_stripe
+from billing.subscriptions import live_plan
+from datilio.errors import DomainError
+from datilio.staff_pages import Question, ask, is_confirmed
 
 # Staff log in on the site's own page: Django's admin form would skip allauth's count of failures and its verification.
 admin.site.login = secure_admin_login(admin.site.login)
@@ -48,6 +57,42 @@ class UserAdmin(SearchByAddress, DjangoUserAdmin):
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
     add_form = UserCreationForm
+    actions = ("compare",)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.close)
+        return [path("<int:user_id>/close/", view, name="accounts_user_close"), *super().get_urls()]
+
+    @admin.action(description="Compare with Stripe, and say what changed", permissions=["change"])
+    def compare(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        compare_with_stripe(request, set(users.values_list("pk", flat=True)))
+
+    def close(self, request: HttpRequest, user_id: int) -> HttpResponse:
+        """The same as on the customer's own page, for somebody who writes to us."""
+        user = get_object_or_404(User, pk=user_id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        plan = live_plan(user.pk)
+        question = Question(
+            title=f"Close the account of {user}?",
+            button="Yes, close it",
+            facts=[("User", user), ("Plan", plan.plan if plan else "none")],
+            effects=[
+                "The plan ends now at Stripe; nothing more is charged, open bills are void, nothing is refunded.",
+                "They are logged out everywhere and told by mail; their address is free for a new registration.",
+                "Invoices stay with Stripe. This cannot be undone.",
+            ],
+            is_dangerous=True,
+            back_url=reverse("admin:accounts_user_change", args=[user.pk]),
+        )
+        if request.method != "POST" or not is_confirmed(request):
+            return ask(request, self, question)
+        try:
+            close_account(user, by=request.user)
+        except DomainError as error:
+            return ask(request, self, replace(question, error=error.message), status=error.status)
+        messages.success(request, f"The account {user_id} is closed.")
+        return HttpResponseRedirect(reverse("admin:accounts_user_changelist"))
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         """A new address replaces allauth's record of the old one, which could log in and be mailed to otherwise."""

@@ -7,7 +7,7 @@ from django.utils import timezone
 from billing import stripe_gateway
 from billing.ending import end_now
 from billing.errors import PurchaseOvertaken
-from billing.models import BillingAccount
+from billing.models import BillingAccount, BillingMail
 from billing.one_plan import close_open_sessions
 from billing.sync import LIVE_STATUSES, sync_locked
 
@@ -21,6 +21,9 @@ def close_billing(account: BillingAccount, *, comment: str = "The account was cl
     For a caller that holds the lock. No refund; the customer and the invoices stay at Stripe, as the law wants. Doing
     it again does what is left. Raises StripeUnavailable: press again.
     """
+    was_closed = account.closed_at is not None
+    # From here on no mail is written: the look below would tell of the end.
+    account.closed_at = account.closed_at or timezone.now()
     if account.stripe_customer_id:
         # Overtaken: it was paid this very moment. What it bought is ended below.
         with contextlib.suppress(PurchaseOvertaken, stripe_gateway.ResourceMissing):
@@ -33,6 +36,7 @@ def close_billing(account: BillingAccount, *, comment: str = "The account was cl
             for invoice in stripe_gateway.open_invoices_of(account.stripe_customer_id):
                 stripe_gateway.void_invoice(invoice["id"])
             sync_locked(account)
-    if account.closed_at is None:
-        account.closed_at = timezone.now()
+    # Those that wait have nowhere to go. Only now: had Stripe not answered, nothing would be closed.
+    BillingMail.objects.filter(user_id=account.user_id, sent_at__isnull=True).delete()
+    if not was_closed:
         account.save(update_fields=["closed_at"])

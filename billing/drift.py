@@ -60,6 +60,18 @@ class Found:
     is_healed: bool = False
 
 
+def in_words(changes: dict[str, list[Any]]) -> str:
+    """ "status: past_due → active; open invoice cents: 2900 → none" """
+    return "; ".join(
+        f"{name.removesuffix('_id').replace('_', ' ')}: {_word(before)} → {_word(after)}"
+        for name, (before, after) in changes.items()
+    )
+
+
+def _word(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)
+
+
 # --- a user -----------------------------------------------------------------------------------------------------------
 
 

@@ -42,7 +42,11 @@ class Seen:
 
 def note(account: BillingAccount, seen: list[Seen]) -> None:
     """Write the mails that one look at a customer asks for. One query where nothing is new; Stripe is asked only for
-    the cause of a payment that has just failed, and for what was given back of a plan that was replaced."""
+    the cause of a payment that has just failed, and for what was given back of a plan that was replaced.
+
+    Of a closed account nothing is told: nobody has its address any more, and its owner got a mail of its own."""
+    if account.closed_at:
+        return
     live = next((one for one in seen if one.after.is_live), None)
     events: list[Event] = []
     for one in seen:
@@ -56,7 +60,7 @@ def note_money(account: BillingAccount, *, bills: bool = True, refunds: bool = T
 
     bills: one call to Stripe. refunds: one, and one for each charge that was refunded.
     """
-    if not account.stripe_customer_id:
+    if not account.stripe_customer_id or account.closed_at:
         return
     events: list[Event] = []
     if bills:

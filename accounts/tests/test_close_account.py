@@ -9,7 +9,7 @@ from accounts.models import User
 from accounts.services import StaffAccount, close_account
 from billing.checkout import start_checkout
 from billing.errors import AccountClosed, PaymentMethodRequired
-from billing.models import BillingAccount, PlanPrice, UserPlan
+from billing.models import BillingAccount, BillingMail, PlanPrice, UserPlan
 from billing.subscriptions import live_plan, purchase_plan
 from billing.sync import sync_user
 
@@ -177,3 +177,13 @@ def test_staff_do_not_close_themselves(client, staff, stripe):
 def test_a_stranger_is_sent_to_the_log_in(client, db):
     assert client.get(PAGE).status_code == 302
     assert client.post(PAGE, {"password": "x"}).status_code == 302
+
+
+def test_no_other_mail_is_written_to_who_has_left(alice, pro, stripe, deliver, django_capture_on_commit_callbacks):
+    BillingMail.objects.update(sent_at=None)
+    mail.outbox.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        close_account(alice)
+        deliver()
+    assert [m.to for m in mail.outbox] == [["alice@example.com"]]
+    assert not BillingMail.objects.filter(sent_at__isnull=True).exists()

@@ -99,7 +99,7 @@ def test_a_dry_run_changes_nothing_here_or_at_stripe(alice, bob, plans, buy, rec
     assert list(UserPlan.objects.values()) == rows
     assert {kind for kind, _ in told()} == {"row_differs", "two_live", "product_differs"}
     assert not Drift.objects.filter(is_healed=True).exists()
-    assert "status: past_due -> active" in out
+    assert "status: past_due → active" in out
     assert reconcile()[0] == 0
     assert not Drift.objects.filter(run__is_dry_run=False, is_healed=False).exists()
     assert reconcile("--dry-run")[0] == 0

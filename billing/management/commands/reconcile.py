@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, Q
 
 from billing import reconcile
-from billing.drift import KINDS
+from billing.drift import KINDS, in_words
 from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, Drift, ReconcileRun
 
@@ -75,8 +75,7 @@ class Command(BaseCommand):
 
 def _line(drift: Drift) -> str:
     who = f"{drift.user} " if drift.user else ""
-    changes = ", ".join(f"{name}: {before} -> {after}" for name, (before, after) in drift.changes.items())
-    return f"{drift.kind}: {who}{drift.subject}. {drift.reason} {changes}".rstrip()
+    return f"{drift.kind}: {who}{drift.subject}. {drift.reason} {in_words(drift.changes)}".rstrip()
 
 
 def _find(word: str) -> AbstractBaseUser:
