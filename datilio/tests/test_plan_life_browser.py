@@ -150,3 +150,14 @@ def test_an_upgrade_that_the_bank_asks_about_begins_once_it_is_confirmed(open_pa
     assert "Datilio Team" in words(page)
     assert page.get_by_label("About your plan").count() == 0
     assert page.problems == []
+
+
+def test_a_double_click_pays_once(open_page, site, stripe, customer):
+    page = open_page(user=customer)
+    page.goto(f"{site}/pricing")
+    press(page, "Upgrade to Datilio Team")
+    before = len(stripe.objects("charge"))
+    page.get_by_role("button", name=re.compile("and upgrade now")).dblclick()
+    page.wait_for_url(f"{site}/account")
+    look_until(page, f"{site}/account", "Next charge $99.00")
+    assert len(stripe.objects("charge")) == before + 1
