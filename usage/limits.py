@@ -93,18 +93,27 @@ def meters_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
     ]
 
 
-def cheapest_plan_allowing(metered: Metered, needed: int, size_mb: float | None = None) -> str | None:
-    """The name of the cheapest plan on sale with room for `needed` in one window, and for an item of `size_mb`."""
-    plans = Plan.objects.published()
-    if metered.limit_field:
-        plans = plans.filter(_allows(metered.limit_field, needed))
-    if metered.per_item_limit_field and size_mb is not None:
-        plans = plans.filter(_allows(metered.per_item_limit_field, size_mb))
-    return plans.order_by("price_monthly", "display_order", "id").values_list("name", flat=True).first()
+def plans_by_price() -> list[Plan]:
+    """Those on sale, the cheapest first."""
+    return list(Plan.objects.published().order_by("price_monthly", "display_order", "id"))
 
 
-def _allows(field: str, needed: float) -> Q:
-    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gte": needed})
+def cheapest_plan_allowing(
+    metered: Metered, needed: int, size_mb: float | None = None, plans: list[Plan] | None = None
+) -> str | None:
+    """The name of the cheapest plan on sale with room for `needed` in one window, and for an item of `size_mb`.
+
+    plans: `plans_by_price()`, where the caller has it already.
+    """
+    for plan in plans_by_price() if plans is None else plans:
+        if _allows(plan, metered.limit_field, needed) and _allows(plan, metered.per_item_limit_field, size_mb):
+            return plan.name
+    return None
+
+
+def _allows(plan: Plan, field: str | None, needed: float | None) -> bool:
+    limit = getattr(plan, field) if field else None
+    return limit is None or needed is None or limit >= needed
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from datetime import datetime
 from math import ceil
 
+from billing.models import Plan
 from datilio.errors import DomainError
 from datilio.times import iso
 from usage.errors import LimitExceeded, NothingToRemove
@@ -20,11 +21,12 @@ def refusal_by_the_plan(
     limit_name: str | None,
     resets_at: datetime | None,
     size_mb: float | None = None,
+    plans: list[Plan] | None = None,
 ) -> DomainError:
     """LimitExceeded, or NothingToRemove for a negative amount."""
     if amount < 0:
         return NothingToRemove(feature=metered.feature.value, used=used)
-    plan = cheapest_plan_allowing(metered, used + held + amount, size_mb)
+    plan = cheapest_plan_allowing(metered, used + held + amount, size_mb, plans)
     reset = f"The count starts again on {in_words(resets_at)}. " if resets_at else ""
     waiting = f" and {held:,} are held for work that has begun" if held else ""
     return LimitExceeded(
@@ -40,8 +42,10 @@ def refusal_by_the_plan(
     )
 
 
-def file_too_large(metered: Metered, size_mb: float, most: int, amount: int) -> LimitExceeded:
-    plan = cheapest_plan_allowing(metered, amount, size_mb)
+def file_too_large(
+    metered: Metered, size_mb: float, most: int, amount: int, *, plans: list[Plan] | None = None
+) -> LimitExceeded:
+    plan = cheapest_plan_allowing(metered, amount, size_mb, plans)
     return LimitExceeded(
         # Rounded up: 5.001 of 5 MB must not read as 5 of 5.
         f"A file of {ceil(size_mb * 100) / 100:,} MB is too large: the plan allows {most:,} MB per file. "

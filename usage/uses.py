@@ -1,5 +1,7 @@
 """One use on its way in: what an event may say, and where and up to what it counts."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import dataclass
@@ -8,11 +10,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from billing.models import UserPlan
+from billing.models import Plan, UserPlan
 from datilio.errors import DomainError, InvalidInput
 from datilio.times import iso
 from usage.errors import NoActivePlan, UserNotFound
 from usage.features import FEATURES, Metered, Window
+from usage.limits import plans_by_price
 from usage.refusals import file_too_large, refusal_by_the_plan
 from usage.windows import ALWAYS, month_at, window_at
 
@@ -80,6 +83,29 @@ def _amount_rule(metered: Metered) -> str:
     return f"{rule}, or its negative when {metered.unit} are gone." if metered.can_be_given_back else f"{rule}."
 
 
+class Asked:
+    """What only refusals ask the database for, once for all events of a batch."""
+
+    def __init__(self) -> None:
+        self._users: dict[int, bool] = {}
+        self._plans: list[Plan] | None = None
+
+    def user_exists(self, user_id: int) -> bool:
+        if user_id not in self._users:
+            self.look_for_users([user_id])
+        return self._users[user_id]
+
+    def look_for_users(self, user_ids: list[int]) -> None:
+        """Look for many in one query."""
+        users = get_user_model()._default_manager.filter(pk__in=user_ids)
+        self._users |= dict.fromkeys(user_ids, False) | dict.fromkeys(users.values_list("pk", flat=True), True)
+
+    def plans_on_sale(self) -> list[Plan]:
+        if self._plans is None:
+            self._plans = plans_by_price()
+        return self._plans
+
+
 @dataclass(frozen=True, slots=True)
 class Bump:
     """One counter that a use moves: the row (feature, window_start) of its user by `amount`, up to `limit` (None:
@@ -97,7 +123,7 @@ class Bump:
         """The limit as SQL compares it."""
         return NO_LIMIT if self.limit is None else self.limit
 
-    def refusal(self, use: Use, used: int, held: int) -> DomainError:
+    def refusal(self, use: Use, used: int, held: int, asked: Asked | None = None) -> DomainError:
         """Why it does not fit. `used` and `held` are read for the message, after the decision has been made."""
         return refusal_by_the_plan(
             use.metered,
@@ -108,6 +134,7 @@ class Bump:
             limit_name=self.limit_name,
             resets_at=self.resets_at,
             size_mb=use.size_mb,
+            plans=None if asked is None else asked.plans_on_sale(),
         )
 
 
@@ -135,17 +162,20 @@ class Place:
         return self.timestamp.date()
 
 
-def place_of(use: Use, user_plan: UserPlan | None, now: datetime) -> Place:
-    """The rules about plan and time. Raises InvalidInput, UserNotFound, NoActivePlan, LimitExceeded (file size)."""
+def place_of(use: Use, user_plan: UserPlan | None, now: datetime, asked: Asked | None = None) -> Place:
+    """The rules about plan and time. asked: what many refusals have in common.
+
+    Raises InvalidInput, UserNotFound, NoActivePlan, LimitExceeded (file size).
+    """
     metered, timestamp = use.metered, _timestamp(use, now)
     if user_plan is None or not user_plan.is_active(now):
-        if not get_user_model()._default_manager.filter(pk=use.user_id).exists():
+        if not (asked or Asked()).user_exists(use.user_id):
             raise UserNotFound()
         if use.amount > 0:
             raise NoActivePlan(feature=use.feature)
         # What is gone is gone, whether they still pay or not.
         return Place(timestamp, (Bump(use.feature, ALWAYS, None, use.amount, 0, None),), ALWAYS, None)
-    _check_size(use, user_plan)
+    _check_size(use, user_plan, asked)
     window_start, resets_at = window_at(metered.window, timestamp, user_plan.usage_anchor)
     alert_window = window_start
     if metered.window is Window.NONE:
@@ -165,11 +195,12 @@ def _timestamp(use: Use, now: datetime) -> datetime:
     return use.sent_at.astimezone(UTC)
 
 
-def _check_size(use: Use, user_plan: UserPlan) -> None:
+def _check_size(use: Use, user_plan: UserPlan, asked: Asked | None) -> None:
     """Each file by itself, never the sum."""
     field = use.metered.per_item_limit_field
     if field is None or use.size_mb is None:
         return
     most = getattr(user_plan.plan, field)
     if most is not None and use.size_mb > most:
-        raise file_too_large(use.metered, use.size_mb, most, use.amount)
+        plans = None if asked is None else asked.plans_on_sale()
+        raise file_too_large(use.metered, use.size_mb, most, use.amount, plans=plans)
