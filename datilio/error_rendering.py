@@ -43,12 +43,15 @@ def problem_document(error: DomainError) -> dict[str, Any]:
 
 
 def as_problem(error: DomainError) -> JsonResponse:
-    return JsonResponse(
+    response = JsonResponse(
         problem_document(error),
         status=error.status,
         content_type="application/problem+json",
         headers=error.details.get("headers"),
     )
+    if error.status == 401:
+        response["WWW-Authenticate"] = getattr(error, "auth_header", None) or 'Bearer realm="api"'
+    return response
 
 
 def as_page(request: HttpRequest, error: DomainError) -> HttpResponse:

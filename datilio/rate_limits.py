@@ -146,6 +146,9 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     # Stripe sends bursts from few addresses; a bad signature costs us one HMAC.
     "api:stripe_webhook": (Policy("6000/m", by_address),),
     "api:usage_events": METERING,
+    "api:usage_holds": METERING,
+    "api:settle_hold": METERING,
+    "api:release_hold": METERING,
     "api:schema": (Policy("30/m", by_address),),
     "api:docs": PAGE,
     "api:docs_script": PAGE,

@@ -1,56 +1,123 @@
 """The usage API: backends write events with a key, users read their own."""
 
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from datilio.errors import InvalidInput
-from usage.authentication import ApiKeyAuthentication, MayWriteUsage
+from datilio.error_rendering import problem_document
+from usage.batches import Answer, record_batch
 from usage.history import usage_of
+from usage.holds import hold, release, settle
+from usage.incoming import batch_of, event_of, hold_of, settlement_of
 from usage.limits import limits_of, warnings_of
-from usage.metering import record
-from usage.serializers import LimitExceededProblem, RecordedOut, UsageEventIn, UsageQuery, UserUsageOut
+from usage.machine_view import MachineView, json_answer
+from usage.metering import record_use
+from usage.models import ApiKey
+from usage.serializers import (
+    BatchIn,
+    BatchOut,
+    HeldOut,
+    HoldIn,
+    LimitExceededProblem,
+    RecordedOut,
+    SettledOut,
+    SettleIn,
+    UsageEventIn,
+    UsageQuery,
+    UserUsageOut,
+)
+
+_REFUSED = {(402, "application/problem+json"): LimitExceededProblem}
+_KEY_IN_THE_HEADER = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=False)
 
 
-class UsageEventsView(APIView):
-    authentication_classes = [ApiKeyAuthentication]
-    permission_classes = [MayWriteUsage]
+def _source(api_key: ApiKey) -> str:
+    return f"key:{api_key.pk}"
 
+
+class UsageEventsView(MachineView):
     @extend_schema(
         operation_id="record_usage",
-        summary="Count one event",
-        description="Idempotent: the same `key` with the same body answers 200 with the first answer. "
-        "`Idempotency-Key` may carry the key instead of the body.",
-        request=UsageEventIn,
-        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=False)],
+        summary="Count one event, or a batch of up to 1,000",
+        description="Idempotent: the same `key` with the same body answers 200 with the first answer; for one event "
+        "`Idempotency-Key` may carry the key instead of the body. A batch is answered with 200, event by event in "
+        "order: what is wrong with one fails no other.",
+        request=PolymorphicProxySerializer(
+            component_name="UsageEventOrBatchIn", serializers=[UsageEventIn, BatchIn], resource_type_field_name=None
+        ),
+        parameters=[_KEY_IN_THE_HEADER],
         responses={
             201: RecordedOut,
-            200: RecordedOut,
-            (402, "application/problem+json"): LimitExceededProblem,
+            200: PolymorphicProxySerializer(
+                component_name="RecordedOrBatchOut", serializers=[RecordedOut, BatchOut], resource_type_field_name=None
+            ),
+            **_REFUSED,
         },
     )
-    def post(self, request: Request) -> Response:
-        event = UsageEventIn(data=_with_key(request))
-        event.is_valid(raise_exception=True)
-        recorded = record(**event.validated_data, source=f"key:{request.auth.pk}", now=timezone.now())
-        return Response({"usage": recorded.event, "limit": recorded.limit}, status=200 if recorded.replay else 201)
+    def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
+        source = _source(api_key)
+        if isinstance(body, dict) and "events" in body:
+            answers = record_batch(batch_of(body, source), source=source, now=timezone.now())
+            return json_answer({"results": [_result(answer) for answer in answers]})
+        recorded = record_use(event_of(body, source, request.headers.get("Idempotency-Key")), timezone.now())
+        return json_answer({"usage": recorded.event, "limit": recorded.limit}, 200 if recorded.replay else 201)
 
 
-def _with_key(request: Request) -> object:
-    """The body, with its key from the Idempotency-Key header where the body has none."""
-    body = request.data
-    if not isinstance(body, dict):
-        return body
-    if "events" in body:
-        raise InvalidInput({"events": ["Batches are not open yet: send one event per request."]})
-    header = request.headers.get("Idempotency-Key")
-    if header is None:
-        return body
-    if body.setdefault("key", header) != header:
-        raise InvalidInput({"key": ["The Idempotency-Key header says something else. Send one of the two."]})
-    return body
+def _result(answer: Answer) -> dict[str, Any]:
+    return {
+        "key": answer.key,
+        "status": answer.status,
+        "usage": answer.usage,
+        "error": None if answer.error is None else problem_document(answer.error),
+    }
+
+
+class UsageHoldsView(MachineView):
+    @extend_schema(
+        operation_id="hold_usage",
+        summary="Hold the worst case before the work begins",
+        description="What is held counts towards the limit until it is settled, released or expired. With `tokens` an "
+        "`ai_prompt` holds both or neither. Idempotent by `key`: the same hold again, with 200.",
+        request=HoldIn,
+        responses={201: HeldOut, 200: HeldOut, **_REFUSED},
+    )
+    def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
+        held = hold(**hold_of(body), source=_source(api_key), now=timezone.now())
+        return json_answer({"hold": held.hold}, 200 if held.replay else 201)
+
+
+class SettleHoldView(MachineView):
+    @extend_schema(
+        operation_id="settle_hold",
+        summary="Count what was truly used",
+        description="0 or more; more than was held, after the hold expired and beyond the limit it is counted too. "
+        "Idempotent: the same numbers get the same answer.",
+        request=SettleIn,
+        responses={200: SettledOut},
+    )
+    def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
+        settled = settle(kwargs["hold_id"], **settlement_of(body), source=_source(api_key), now=timezone.now())
+        return json_answer({"usage": settled.usage})
+
+
+class ReleaseHoldView(MachineView):
+    # An empty body will do.
+    takes_a_body = False
+
+    @extend_schema(
+        operation_id="release_hold",
+        summary="Give a hold back of which nothing was used",
+        description="Twice is no error.",
+        request=None,
+        responses={200: HeldOut},
+    )
+    def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
+        return json_answer({"hold": release(kwargs["hold_id"], source=_source(api_key), now=timezone.now())})
 
 
 class UserUsageView(APIView):

@@ -2,9 +2,11 @@
 
 import hashlib
 import secrets
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.db import connection
 from django.db.models import Q
 
 from datilio.errors import DomainError, InvalidInput
@@ -17,6 +19,11 @@ SCOPES = {"usage:write": "Record usage"}
 KEY_START = "datilio_"
 # Writing it for every event would cost more than counting the event.
 LAST_USED_EVERY = timedelta(minutes=1)
+# How long a process may go on believing a key that another process has revoked. Asking for every event would cost a
+# third of what counting it does.
+REMEMBERED_FOR = timedelta(seconds=10)
+_MOST_REMEMBERED = 1000
+_remembered: dict[str, tuple[ApiKey, float]] = {}
 
 
 class ApiKeyNameTaken(DomainError):
@@ -42,15 +49,30 @@ def make_api_key(name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
 
 
 def find_api_key(key: str) -> ApiKey | None:
-    """The row of a key, revoked or not; None: not one of ours. A fast hash will do: a key is 256 random bits."""
+    """The row of a key, revoked or not; None: not one of ours. A fast hash will do: a key is 256 random bits.
+
+    A row that was found is remembered for a few seconds (REMEMBERED_FOR); one that was not is looked for each time.
+    """
     digest = _sha256(key)
+    # Inside a transaction as it is: there the caller sees rows that may never be committed.
+    if not connection.in_atomic_block:
+        remembered = _remembered.get(digest)
+        if remembered is not None and time.monotonic() < remembered[1]:
+            return remembered[0]
     row = ApiKey.objects.filter(sha256=digest).first()
-    return row if row is not None and secrets.compare_digest(row.sha256, digest) else None
+    if row is None or not secrets.compare_digest(row.sha256, digest):
+        return None
+    if not connection.in_atomic_block:
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[digest] = row, time.monotonic() + REMEMBERED_FOR.total_seconds()
+    return row
 
 
 def revoke_api_key(api_key: ApiKey, now: datetime) -> None:
-    """From now on it is refused. Revoking twice keeps the first moment."""
+    """From now on it is refused; in other processes within REMEMBERED_FOR. Revoking twice keeps the first moment."""
     ApiKey.objects.filter(pk=api_key.pk, revoked_at__isnull=True).update(revoked_at=now)
+    _remembered.pop(api_key.sha256, None)
     api_key.refresh_from_db(fields=["revoked_at"])
 
 
@@ -61,6 +83,7 @@ def touch(api_key: ApiKey, now: datetime) -> None:
         ApiKey.objects.filter(Q(last_used_at__isnull=True) | Q(last_used_at__lte=due), pk=api_key.pk).update(
             last_used_at=now
         )
+        api_key.last_used_at = now
 
 
 def _sha256(key: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -18,7 +19,7 @@ from usage.models import ApiKey
 class ApiKeyAuthentication(BaseAuthentication):
     """request.auth is the ApiKey; request.user stays anonymous: a key acts for a backend, never for a person."""
 
-    def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey]:
+    def authenticate(self, request: Request | HttpRequest) -> tuple[AnonymousUser, ApiKey]:
         scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
             raise UserTokenCannotWrite()
@@ -40,9 +41,14 @@ class MayWriteUsage(BasePermission):
     scope = "usage:write"
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if self.scope not in request.auth.scopes:
-            raise ScopeMissing(scope=self.scope)
+        self.check(request.auth)
         return True
+
+    @classmethod
+    def check(cls, api_key: ApiKey) -> None:
+        """Raises ScopeMissing."""
+        if cls.scope not in api_key.scopes:
+            raise ScopeMissing(scope=cls.scope)
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

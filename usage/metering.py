@@ -42,7 +42,12 @@ def record(
     not remembered, so the same key may try again.
     """
     use = use_of(user_id, feature, amount, source=source, key=key, timestamp=timestamp, model=model, size_mb=size_mb)
-    return count_or_replay(use, plan_facts(user_id), now)
+    return record_use(use, now)
+
+
+def record_use(use: Use, now: datetime) -> Recorded:
+    """`record` for who has the use already."""
+    return count_or_replay(use, plan_facts(use.user_id), now)
 
 
 def record_prompt(

@@ -57,7 +57,18 @@ class MomentField(serializers.DateTimeField):
         return moment
 
 
-class UsageEventIn(serializers.Serializer):
+class StrictSerializer(serializers.Serializer):
+    """Refuses what it does not know: a misspelt `timestamp` that is dropped in silence counts in the wrong window."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values = super().to_internal_value(data)
+        unknown = [name for name in data if name not in self.fields]
+        if unknown:
+            raise serializers.ValidationError({name[:80]: ["There is no such field."] for name in unknown[:10]})
+        return values
+
+
+class UsageEventIn(StrictSerializer):
     """One event of Metering in shared/api.md. What `amount` may be for which feature is metering's business."""
 
     user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
@@ -68,13 +79,30 @@ class UsageEventIn(serializers.Serializer):
     model = PrintableField(max_length=80, required=False)
     size_mb = SizeField(required=False)
 
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        values = super().to_internal_value(data)
-        # A misspelt `timestamp` that is dropped in silence counts in the wrong window.
-        unknown = [name for name in data if name not in self.fields]
-        if unknown:
-            raise serializers.ValidationError({name[:80]: ["There is no such field."] for name in unknown[:10]})
-        return values
+
+class BatchIn(serializers.Serializer):
+    """1 to 1,000 events; documentation only: each event is checked for itself (usage/incoming.py)."""
+
+    events = serializers.ListField(child=UsageEventIn(), min_length=1, max_length=1000)
+
+
+class HoldIn(StrictSerializer):
+    user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
+    feature = serializers.ChoiceField(choices=feature_choices())
+    amount = StrictIntegerField(min_value=1, max_value=MAX_AMOUNT, help_text="The worst case.")
+    key = PrintableField(max_length=255)
+    tokens = StrictIntegerField(
+        min_value=1, max_value=MAX_AMOUNT, required=False, help_text="For `ai_prompt`: the most tokens it may take."
+    )
+    model = PrintableField(max_length=80, required=False)
+    expires_in = StrictIntegerField(min_value=10, max_value=3600, required=False, help_text="Seconds; 300.")
+
+
+class SettleIn(StrictSerializer):
+    amount = StrictIntegerField(min_value=0, max_value=MAX_AMOUNT, help_text="What was truly used.")
+    tokens = StrictIntegerField(
+        min_value=0, max_value=MAX_AMOUNT, required=False, help_text="Where the hold has tokens: needed."
+    )
 
 
 class UsageQuery(serializers.Serializer):
@@ -122,6 +150,35 @@ class UsageWarning(serializers.Serializer):
 class RecordedOut(serializers.Serializer):
     usage = UsageOut()
     limit = LimitOut()
+
+
+class BatchResultOut(serializers.Serializer):
+    key = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(choices=["accepted", "duplicate", "refused"])
+    usage = UsageOut(allow_null=True, help_text="With `duplicate`: of the first time.")
+    error = serializers.DictField(allow_null=True, help_text="The problem document that the event alone would get.")
+
+
+class BatchOut(serializers.Serializer):
+    results = BatchResultOut(many=True)
+
+
+class HoldOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    user_id = serializers.IntegerField()
+    feature = serializers.ChoiceField(choices=feature_choices())
+    amount = serializers.IntegerField()
+    tokens = serializers.IntegerField(allow_null=True)
+    expires_at = serializers.DateTimeField()
+    state = serializers.ChoiceField(choices=["open", "settled", "released", "expired"])
+
+
+class HeldOut(serializers.Serializer):
+    hold = HoldOut()
+
+
+class SettledOut(serializers.Serializer):
+    usage = UsageOut(many=True)
 
 
 class UserUsageOut(serializers.Serializer):

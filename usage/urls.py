@@ -8,6 +8,9 @@ from usage import views
 
 api = [
     path("usage/events", usage_api.UsageEventsView.as_view(), name="usage_events"),
+    path("usage/holds", usage_api.UsageHoldsView.as_view(), name="usage_holds"),
+    path("usage/holds/<int:hold_id>/settle", usage_api.SettleHoldView.as_view(), name="settle_hold"),
+    path("usage/holds/<int:hold_id>/release", usage_api.ReleaseHoldView.as_view(), name="release_hold"),
     path("user/usage", usage_api.UserUsageView.as_view(), name="user_usage"),
 ]
 

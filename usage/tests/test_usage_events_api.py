@@ -96,11 +96,6 @@ def test_a_time_that_is_too_far_off(backend, an_event, shift):
     assert list(problem(response, 400, "invalid_input")["errors"]) == ["timestamp"]
 
 
-def test_batches_are_said_to_be_closed(backend, an_event):
-    document = problem(backend.post(URL, {"events": [an_event()]}), 400, "invalid_input")
-    assert "Batches" in document["errors"]["events"][0]
-
-
 def test_the_key_may_come_in_the_header(backend, an_event):
     body = an_event()
     del body["key"]
