@@ -14,8 +14,9 @@ from django.utils import timezone
 from billing.admin_links import stripe_link
 from billing.catalog import publish_plan
 from billing.errors import StripeRefused, StripeUnavailable
+from billing.forms import PricingForm
 from billing.models import Plan, PlanPrice
-from billing.offers import MONTHS_OF, Visitor, offers
+from billing.offers import Visitor, offers, plans_on_sale
 from billing.plan_changes import changes_of, effects_of
 from billing.pricing import feature_sentences
 from datilio.staff_pages import Change, Question, ask, is_confirmed
@@ -100,16 +101,17 @@ class PlanAdmin(admin.ModelAdmin):
         )
 
     def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The cards as a visitor is going to see them, of a draft too."""
+        """The plan, a draft too, among those on sale, as a visitor is going to see it."""
         plan = self.get_object(request, unquote(object_id))
         if plan is None:
             raise Http404
         if not self.has_view_permission(request, plan):
             raise PermissionDenied
+        interval = PricingForm(request.GET).chosen_interval
+        plans = sorted({*plans_on_sale(), plan}, key=lambda one: (one.display_order, one.price_monthly, one.pk))
         a_stranger = Visitor(is_known=False, live=None, had_trial=False)
-        intervals = ["month"] if plan.is_free else list(MONTHS_OF)
-        shown = [(interval, *offers([plan], interval, a_stranger, wanted_plan_id=None)) for interval in intervals]
-        return render(request, "billing/plan_preview.html", {"plan": plan, "shown": shown})
+        shown = offers(plans, interval, a_stranger, wanted_plan_id=None)
+        return render(request, "billing/plan_preview.html", {"plan": plan, "interval": interval, "offers": shown})
 
     @admin.display(description="subscribers", ordering="live")
     def live_subscribers(self, plan: Plan) -> int:

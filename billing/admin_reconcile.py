@@ -46,7 +46,7 @@ def compare_with_stripe(request: HttpRequest, user_ids: set[int]) -> None:
 class ReconcileRunAdmin(ReadOnlyAdmin):
     """The drift report: what each comparison has found, and what is left of it."""
 
-    list_display = ("started_at", "source", "is_dry_run", "only_user", "state", "users_checked", "healed", "left")
+    list_display = ("started_at", "state", "users_checked", "healed", "left", "source", "is_dry_run", "only_user")
     list_filter = ("source", "is_dry_run", "started_at")
     list_select_related = ("only_user",)
     ordering = ("-pk",)
@@ -96,10 +96,21 @@ def _drifts_link(run: ReconcileRun, count: int, query: str) -> str:
     return format_html('<a href="{}?run__id__exact={}&{}">{}</a>', url, run.pk, query, count)
 
 
+class KindFilter(admin.SimpleListFilter):
+    title = "what"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(KINDS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Drift]) -> QuerySet[Drift]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
 @admin.register(Drift)
 class DriftAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "what", "user", "subject", "is_healed", "changed", "reason")
-    list_filter = ("is_healed", "kind", "created_at")
+    list_display = ("what", "user", "is_healed", "changed", "reason", "subject", "created_at")
+    list_filter = ("is_healed", KindFilter, "created_at")
     list_select_related = ("user",)
     search_fields = ("user__email", "=subject")
     show_full_result_count = False

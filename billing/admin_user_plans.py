@@ -5,10 +5,10 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from billing.admin_links import stripe_link
 from billing.admin_reconcile import compare_with_stripe
@@ -35,33 +35,29 @@ def _moment(value: datetime | None) -> str:
     return "-" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
 
 
+class WhatIsUpFilter(admin.SimpleListFilter):
+    title = "what is up"
+    parameter_name = "up"
+    SAID: dict[str, tuple[str, Q]] = {
+        "given": ("Given by staff", ~Q(grant_reason="")),
+        "changes": ("About to change", Q(pending_price__isnull=False)),
+        "awaited": ("Waits for the bank", Q(awaited_price__isnull=False)),
+        "owed": ("Has an open bill", Q(open_invoice_cents__isnull=False)),
+        "disputed": ("Disputed", Q(disputed_since__isnull=False)),
+        "ends": ("Is going to end", Q(cancel_at__isnull=False, is_live=True)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(word, said) for word, (said, _) in self.SAID.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UserPlan]) -> QuerySet[UserPlan]:
+        return queryset.filter(self.SAID[self.value()][1]) if self.value() in self.SAID else queryset
+
+
 @admin.register(UserPlan)
 class UserPlanAdmin(ReadOnlyAdmin):
-    list_display = (
-        "user",
-        "plan",
-        "status",
-        "is_live",
-        "price",
-        "given",
-        "changes_to",
-        "waits_for_the_bank",
-        "owed",
-        "disputed",
-        "cancel_at",
-        "synced_at",
-    )
-    list_filter = (
-        "is_live",
-        "status",
-        "plan",
-        ("grant_reason", admin.EmptyFieldListFilter),
-        ("open_invoice_cents", admin.EmptyFieldListFilter),
-        ("disputed_since", admin.EmptyFieldListFilter),
-        ("pending_price", admin.EmptyFieldListFilter),
-        ("awaited_price", admin.EmptyFieldListFilter),
-        ("cancel_at", admin.EmptyFieldListFilter),
-    )
+    list_display = ("user", "plan", "status", "price", "what_is_up", "synced_at")
+    list_filter = (WhatIsUpFilter, "is_live", "status", "plan")
     list_select_related = ("user", "plan", "pending_price__plan", "awaited_price__plan")
     search_fields = ("user__email", "stripe_subscription_id")
     date_hierarchy = "start_date"
@@ -102,9 +98,18 @@ class UserPlanAdmin(ReadOnlyAdmin):
     def price(self, plan: UserPlan) -> str:
         return f"{_cents(plan.amount_cents)} / {plan.duration_months} mo."
 
-    @admin.display(description="given by staff", boolean=True, ordering="grant_reason")
-    def given(self, plan: UserPlan) -> bool:
-        return plan.is_grant
+    @admin.display(description="what is up")
+    def what_is_up(self, plan: UserPlan) -> str:
+        notes = [
+            plan.is_grant and f"given: {plan.grant_reason}",
+            plan.pending_price and f"changes to {self.changes_to(plan)}",
+            plan.awaited_price and f"waits for the bank: {plan.awaited_price}",
+            plan.open_invoice_cents is not None and format_html("open bill of {}", self.owed(plan)),
+            plan.disputed_since and f"disputed since {_moment(plan.disputed_since)}",
+            plan.cancel_at and f"ends {_moment(plan.cancel_at)}",
+            plan.ended_at and f"ended {_moment(plan.ended_at)}",
+        ]
+        return format_html_join(" · ", "{}", ((note,) for note in notes if note)) or "-"
 
     @admin.display(description="changes to", ordering="pending_at")
     def changes_to(self, plan: UserPlan) -> str:

@@ -17,7 +17,11 @@ class DatilioAdminSite(admin.AdminSite):
         if app_label is None:
             for app in apps:
                 if app["app_label"] == MIRROR:
-                    # Its name leads to the list of all of them.
-                    app["name"], app["models"] = "Stripe's objects (read only)", []
+                    app["name"] = "Stripe's objects (read only)"
+                    app["models"] = [
+                        {"name": "All of them", "object_name": "All", "admin_url": app["app_url"], "view_only": True}
+                    ]
+                elif app["app_label"] == "account":
+                    app["name"] = "E-mail addresses"  # allauth's name for itself is our own app's
             apps.sort(key=lambda app: app["app_label"] == MIRROR)
         return apps

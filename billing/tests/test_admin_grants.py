@@ -107,8 +107,10 @@ def test_it_is_ended_after_a_question(admin, alice, grant):
 
 
 def test_the_list_and_the_page_of_a_plan_show_it(admin, grant):
-    listed = admin.get("/admin/billing/userplan/", {"grant_reason__isempty": "0"}).content.decode()
+    listed = admin.get("/admin/billing/userplan/", {"up": "given"}).content.decode()
     assert "alice@example.com" in listed
+    assert "given: Speaks at our conference · ends " in listed
+    assert "alice@example.com" not in admin.get("/admin/billing/userplan/", {"up": "owed"}).content.decode()
     assert "Give a plan" in listed
     page = admin.get(f"/admin/billing/userplan/{grant.pk}/change/").content.decode()
     assert "Speaks at our conference" in page

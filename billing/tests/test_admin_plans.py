@@ -124,8 +124,9 @@ def test_the_list_counts_subscribers(admin, plans, two_subscribers):
 def test_the_card_is_previewed_before_anybody_else_sees_it(admin, plans):
     draft = create_plan(publish=False, name="Secret", price_monthly=5, price_yearly=50, file_limit=7)
     page = admin.get(f"{PLANS}{draft.pk}/preview/").content.decode()
-    for said in ("Preview of Secret", "$5.00", "$50.00", "This plan is draft"):
+    for said in ("Preview of Secret", "$5.00", "7</strong> files", "This plan is draft", "DataPilot Pro"):
         assert said in page
+    assert "$50.00" in admin.get(f"{PLANS}{draft.pk}/preview/?interval=year").content.decode()
     assert "Preview the card" in admin.get(f"{PLANS}{draft.pk}/change/").content.decode()
     assert admin.get(f"{PLANS}999999/preview/").status_code == 404
     admin.logout()

@@ -59,6 +59,7 @@ def test_the_report_tells_what_each_run_found_and_left(admin, alice, drifted):
     drifts = admin.get("/admin/billing/drift/", {"run__id__exact": run.pk, "is_healed__exact": "0"}).content.decode()
     assert "cus_other" in drifts
     assert "status: past_due" not in drifts
+    assert "cus_other" not in admin.get("/admin/billing/drift/", {"kind": "row_differs"}).content.decode()
     everything = admin.get("/admin/billing/drift/", {"run__id__exact": run.pk}).content.decode()
     assert "status: past_due → active" in everything
     assert admin.get(f"/admin/billing/drift/{Drift.objects.first().pk}/change/").status_code == 200
