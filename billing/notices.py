@@ -8,21 +8,27 @@ Not told: bills of $0; what is older than a week (the first look at somebody's h
 whose place another has taken.
 """
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import stripe
+from django.db import transaction
 from django.utils import timezone
 
 from billing import stripe_gateway
 from billing.disputes import LOST
 from billing.ending import REPLACED, given_back_cents
+from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.outbox import Event, write
 from datilio.times import iso
+
+logger = logging.getLogger(__name__)
 
 Told = tuple[str, dict[str, Any]]
 
@@ -42,16 +48,13 @@ class Seen:
 
 def note(account: BillingAccount, seen: list[Seen]) -> None:
     """Write the mails that one look at a customer asks for. One query where nothing is new; Stripe is asked only for
-    the cause of a payment that has just failed, and for what was given back of a plan that was replaced.
-
-    Of a closed account nothing is told: nobody has its address any more, and its owner got a mail of its own."""
-    if account.closed_at:
-        return
-    live = next((one for one in seen if one.after.is_live), None)
-    events: list[Event] = []
-    for one in seen:
-        events += _of_live(one) if one.after.is_live else _of_ended(one, live)
-    write(account, events)
+    the cause of a payment that has just failed, and for what was given back of a plan that was replaced."""
+    with _never_in_the_way():
+        live = next((one for one in seen if one.after.is_live), None)
+        events: list[Event] = []
+        for one in seen:
+            events += _of_live(one) if one.after.is_live else _of_ended(one, live)
+        write(account, events)
 
 
 def note_money(account: BillingAccount, *, bills: bool = True, refunds: bool = True) -> None:
@@ -60,21 +63,25 @@ def note_money(account: BillingAccount, *, bills: bool = True, refunds: bool = T
 
     bills: one call to Stripe. refunds: one, and one for each charge that was refunded.
     """
-    if not account.stripe_customer_id or account.closed_at:
+    if not account.stripe_customer_id or account.closed_at or not (bills or refunds):
         return
-    events: list[Event] = []
-    if bills:
-        plans = UserPlan.objects.filter(user_id=account.user_id).in_bulk(field_name="stripe_subscription_id")
-        for invoice in stripe_gateway.paid_invoices(account.stripe_customer_id):
-            parent = invoice["parent"]
-            plan = plans.get(parent["subscription_details"]["subscription"]) if parent else None
-            events += _receipt(plan, invoice)
-    if refunds:
-        for charge in stripe_gateway.list_charges(account.stripe_customer_id):
-            if charge["amount_refunded"]:
-                for refund in stripe_gateway.refunds_of(charge["id"]):
-                    events += _refund(refund)
-    write(account, events)
+    with _never_in_the_way():
+        write(account, [*(_of_bills(account) if bills else ()), *(_of_refunds(account) if refunds else ())])
+
+
+@contextmanager
+def _never_in_the_way() -> Iterator[None]:
+    """A mistake in here costs a mail, and not the plan that somebody has bought.
+
+    Stripe out of reach is none: then the whole look fails, and is taken again.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except StripeUnavailable:
+        raise
+    except Exception:
+        logger.exception("Mails about what a look has seen could not be written")
 
 
 # --- a plan that lives ------------------------------------------------------------------------------------------------
@@ -216,6 +223,20 @@ def _ended(before: UserPlan, after: UserPlan, details: Any) -> Told:
 
 
 # --- money ------------------------------------------------------------------------------------------------------------
+
+
+def _of_bills(account: BillingAccount) -> Iterator[Event]:
+    plans = UserPlan.objects.filter(user_id=account.user_id).in_bulk(field_name="stripe_subscription_id")
+    for invoice in stripe_gateway.paid_invoices(account.stripe_customer_id or ""):
+        parent = invoice["parent"]
+        yield from _receipt(plans.get(parent["subscription_details"]["subscription"]) if parent else None, invoice)
+
+
+def _of_refunds(account: BillingAccount) -> Iterator[Event]:
+    for charge in stripe_gateway.list_charges(account.stripe_customer_id or ""):
+        if charge["amount_refunded"]:
+            for refund in stripe_gateway.refunds_of(charge["id"]):
+                yield from _refund(refund)
 
 
 def _receipt(plan: UserPlan | None, invoice: Any) -> Iterator[Event]:

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import stripe
+from django.db import transaction
 from django.utils import timezone
 
 from billing import disputes as disputes_of_plan
@@ -63,12 +64,15 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
     _release_spent_schedules(subscriptions)
     live: UserPlan | None = None
     seen: list[notices.Seen] = []
-    for look, columns in _rows(account, subscriptions, disputed_since):
-        subscription_id = look.subscription["id"]
-        row, _ = UserPlan.objects.update_or_create(stripe_subscription_id=subscription_id, defaults=columns)
-        live = row if row.is_live else live
-        seen.append(notices.Seen(look.known, row, look.subscription))
-    notices.note(account, seen)
+    # The rows and the mails about them, both or neither: the lock's transaction keeps what was written before Stripe
+    # went out of reach, and a row that is up to date would hide from the next look what has happened.
+    with transaction.atomic():
+        for look, columns in _rows(account, subscriptions, disputed_since):
+            subscription_id = look.subscription["id"]
+            row, _ = UserPlan.objects.update_or_create(stripe_subscription_id=subscription_id, defaults=columns)
+            live = row if row.is_live else live
+            seen.append(notices.Seen(look.known, row, look.subscription))
+        notices.note(account, seen)
     if disputes:
         notices.note_money(account)
     return live

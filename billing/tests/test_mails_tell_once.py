@@ -11,7 +11,7 @@ from billing import stripe_gateway
 from billing.catalog import ensure_price
 from billing.checkout import start_checkout
 from billing.customers import ensure_customer
-from billing.errors import AuthenticationRequired, PaymentFailed
+from billing.errors import AuthenticationRequired, PaymentFailed, StripeUnavailable
 from billing.grants import end_grant, grant_plan, move_grant_end
 from billing.models import BillingMail, UserPlan
 from billing.subscriptions import cancel_plan, purchase_plan, resume_plan
@@ -60,6 +60,35 @@ def test_nothing_is_told_when_the_change_is_rolled_back(alice, plans, stripe, to
     assert told() == []
     sync_user(alice.pk)
     assert told() == ["receipt"]
+
+
+def test_a_mistake_in_writing_a_mail_costs_the_mail_and_not_the_plan(alice, buy, told, monkeypatch, caplog):
+    def mistake(plan, invoice):
+        raise KeyError("not what we thought")
+
+    monkeypatch.setattr("billing.notices._paid", mistake)
+    buy("pro")
+    assert UserPlan.objects.get().status == "active"
+    assert told() == []
+    assert "could not be written" in caplog.text
+
+
+def test_when_stripe_does_not_say_the_cause_the_whole_look_is_taken_again(alice, stripe, buy, told, monkeypatch):
+    customer = buy("pro")
+    told()
+    stripe.card_starts_failing(customer)
+    stripe.advance(months=1, hours=2)
+
+    def down(invoice_id):
+        raise StripeUnavailable()
+
+    stripe_gateway.cancel_at_period_end(UserPlan.objects.get().stripe_subscription_id)
+    with monkeypatch.context() as outage, pytest.raises(StripeUnavailable):
+        outage.setattr(stripe_gateway, "why_unpaid", down)
+        sync_user(alice.pk)
+    assert told() == []
+    sync_user(alice.pk)
+    assert told() == ["cancel_scheduled", "payment_failed"]
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
