@@ -38,6 +38,13 @@ def staff(db, django_user_model):
 
 
 @pytest.fixture
+def admin(client, staff):
+    """A browser in which Staff is logged in."""
+    client.force_login(staff)
+    return client
+
+
+@pytest.fixture
 def stripe(stripe, settings, monkeypatch):
     """The local Stripe, empty, with gateway and dj-stripe pointed at it. Its webhooks wait to be delivered by the test
     (`deliver`), so that each test says what arrives, in which order, how often."""

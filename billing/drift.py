@@ -76,7 +76,7 @@ def _word(value: Any) -> str:
 
 
 def check_user(account: BillingAccount, *, heal: bool) -> list[Found]:
-    """Compare a user's rows with Stripe. For a caller that holds the lock; four to seven calls.
+    """Compare a user's rows with Stripe. For a caller that holds the lock; about six calls.
 
     heal: else nothing is changed, here or at Stripe. Raises StripeUnavailable, and what else goes wrong.
     """

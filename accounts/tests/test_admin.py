@@ -8,12 +8,6 @@ USERS = "/admin/accounts/user/"
 FAMILIES = "/admin/accounts/refreshtokenfamily/"
 
 
-@pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
 def test_its_log_in_is_the_sites_own(db, client):
     # Django's own form would know nothing of allauth's failure count and verification.
     response = client.get("/admin/login/?next=/admin/")

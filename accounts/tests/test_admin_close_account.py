@@ -8,12 +8,6 @@ from accounts.models import User
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
 def page_of(user):
     return f"/admin/accounts/user/{user.pk}/close/"
 

@@ -17,12 +17,6 @@ YES = {"_confirmed": "Yes"}
 
 
 @pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
-@pytest.fixture
 def wish(plans):
     day = (timezone.now() + timedelta(days=30)).date()
     return {

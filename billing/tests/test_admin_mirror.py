@@ -9,12 +9,6 @@ from billing.subscriptions import purchase_plan
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
 def test_the_index_has_one_line_for_all_of_them_at_its_end(admin):
     apps = admin.get("/admin/").context["available_apps"]
     assert [app["app_label"] for app in apps][-1] == "djstripe"

@@ -13,12 +13,6 @@ YES = {"_confirmed": "Yes"}
 
 
 @pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
-@pytest.fixture
 def save(admin):
     """Send the change form of a plan with these values changed."""
 

@@ -10,12 +10,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
-@pytest.fixture
 def drifted(alice, plans):
     purchase_plan(alice, plans["explorer"].pk, 1)
     UserPlan.objects.update(status="past_due")

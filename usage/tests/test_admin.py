@@ -10,12 +10,6 @@ from usage.models import ApiKey, UsageEvent
 
 
 @pytest.fixture
-def admin(client, staff):
-    client.force_login(staff)
-    return client
-
-
-@pytest.fixture
 def some_usage(alice, give_plan, use):
     give_plan(alice)
     for _ in range(3):
