@@ -163,7 +163,7 @@ def _cause(facts: Facts) -> str:
 
 def _access(facts: Facts) -> list[tuple[str, str]]:
     until = facts["access_until"]
-    return [("Access until", moment_text(until) if until else "Ended, until the bill is paid")]
+    return [("Access until", moment_text(until))] if until else [("Access", "None until the bill is paid")]
 
 
 def _action_required(facts: Facts) -> Letter:
