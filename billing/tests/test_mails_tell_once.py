@@ -342,6 +342,20 @@ def test_nothing_is_told_at_a_first_look_at_what_is_over(alice, plans, stripe, t
     assert told() == []
 
 
+@pytest.mark.parametrize("plan", ["explorer", "team"])
+def test_a_row_that_got_lost_and_is_written_again_is_no_news(alice, plans, buy, told, plan):
+    if plan == "team":
+        buy("team")
+        purchase_plan(alice, plans["pro"].pk, 1)
+    else:
+        purchase_plan(alice, plans["explorer"].pk, 1)
+        cancel_plan(alice)
+    assert len(told()) == 2
+    UserPlan.objects.all().delete()
+    assert sync_user(alice.pk)
+    assert told() == []
+
+
 def test_what_was_paid_long_ago_is_history(alice, plans, buy, told, monkeypatch):
     later = timezone.now() + timedelta(days=8)
     monkeypatch.setattr("billing.notices.timezone.now", lambda: later)
