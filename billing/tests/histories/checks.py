@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from billing import invoices
-from billing.models import PlanPrice, UserPlan
+from billing.models import BillingMail, PlanPrice, UserPlan
 from billing.tests.histories.world import LIVE, USERS, BrokenPromise, World
 
 # Stripe finalizes and collects a renewal an hour after the period has begun.
@@ -30,6 +30,7 @@ def check(world: World) -> None:
             nobody_pays_twice(world, user, at_stripe)
             no_access_without_paying(world, user, at_stripe)
             every_cent_is_on_a_visible_invoice(world, user, at_stripe)
+            no_payment_is_told_twice(world, user)
 
 
 class _AtStripe:
@@ -200,7 +201,7 @@ def _parts(world: World, at_stripe: _AtStripe, invoice: dict[str, Any]) -> list[
             # Ours are for what a replaced subscription no longer serves, and no more than staff have left.
             newer = at_stripe.subscriptions[at_stripe.subscriptions.index(subscription) + 1 :]
             end = max(part.end for part in parts)
-            start = newer[0]["created"] if newer else min(part.start for part in parts)
+            start = max(newer[0]["created"] if newer else 0, min(part.start for part in parts))
             parts.append(_Paid(min(start, end - 1), end, -refunded))
     return parts
 
@@ -254,3 +255,10 @@ def every_cent_is_on_a_visible_invoice(world: World, user: int, at_stripe: _AtSt
     refunded = sum(charge["amount_refunded"] for charge in at_stripe.charges)
     if refunded != sum(invoice.refunded_cents for invoice in shown):
         raise BrokenPromise(f"user {user}: {refunded} cents were refunded, the invoices say otherwise")
+
+
+def no_payment_is_told_twice(world: World, user: int) -> None:
+    receipts = BillingMail.objects.filter(user=world.users[user], kind=BillingMail.Kind.RECEIPT)
+    numbers = [facts["number"] for facts in receipts.values_list("facts", flat=True)]
+    if len(numbers) != len(set(numbers)):
+        raise BrokenPromise(f"user {user}: more than one receipt for an invoice: {sorted(numbers)}")
