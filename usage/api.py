@@ -13,7 +13,8 @@ from datilio.error_rendering import problem_document
 from usage.batches import Answer, record_batch
 from usage.history import usage_of
 from usage.holds import hold, release, settle
-from usage.incoming import batch_of, event_of, hold_of, settlement_of
+from usage.incoming import batch_of, event_of, hold_of, level_of, settlement_of
+from usage.levels import set_level
 from usage.limits import limits_of, warnings_of
 from usage.machine_view import MachineView, json_answer
 from usage.metering import record_use
@@ -23,6 +24,8 @@ from usage.serializers import (
     BatchOut,
     HeldOut,
     HoldIn,
+    LevelIn,
+    LevelOut,
     LimitExceededProblem,
     RecordedOut,
     SettledOut,
@@ -43,18 +46,24 @@ def _source(api_key: ApiKey) -> str:
 class UsageEventsView(MachineView):
     @extend_schema(
         operation_id="record_usage",
-        summary="Count one event, or a batch of up to 1,000",
+        summary="Count one event, a batch of up to 1,000, or say how many files there are",
         description="Idempotent: the same `key` with the same body answers 200 with the first answer; for one event "
         "`Idempotency-Key` may carry the key instead of the body. A batch is answered with 200, event by event in "
         "order: what is wrong with one fails no other.",
         request=PolymorphicProxySerializer(
-            component_name="UsageEventOrBatchIn", serializers=[UsageEventIn, BatchIn], resource_type_field_name=None
+            component_name="UsageEventBatchOrLevelIn",
+            serializers=[UsageEventIn, BatchIn, LevelIn],
+            resource_type_field_name=None,
         ),
         parameters=[_KEY_IN_THE_HEADER],
         responses={
-            201: RecordedOut,
+            201: PolymorphicProxySerializer(
+                component_name="RecordedOrLevelOut", serializers=[RecordedOut, LevelOut], resource_type_field_name=None
+            ),
             200: PolymorphicProxySerializer(
-                component_name="RecordedOrBatchOut", serializers=[RecordedOut, BatchOut], resource_type_field_name=None
+                component_name="RecordedBatchOrLevelOut",
+                serializers=[RecordedOut, BatchOut, LevelOut],
+                resource_type_field_name=None,
             ),
             **_REFUSED,
         },
@@ -64,7 +73,11 @@ class UsageEventsView(MachineView):
         if isinstance(body, dict) and "events" in body:
             answers = record_batch(batch_of(body, source), source=source, now=timezone.now())
             return json_answer({"results": [_result(answer) for answer in answers]})
-        recorded = record_use(event_of(body, source, request.headers.get("Idempotency-Key")), timezone.now())
+        header_key = request.headers.get("Idempotency-Key")
+        if isinstance(body, dict) and "level" in body:
+            level = set_level(**level_of(body, header_key), source=source, now=timezone.now())
+            return json_answer({"usage": level.usage, "limit": level.limit}, 200 if level.replay else 201)
+        recorded = record_use(event_of(body, source, header_key), timezone.now())
         return json_answer({"usage": recorded.event, "limit": recorded.limit}, 200 if recorded.replay else 201)
 
 

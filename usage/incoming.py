@@ -17,7 +17,7 @@ from datilio.errors import DomainError, InvalidInput
 from datilio.json_input import strict_loads
 from usage.batches import MOST, Invalid
 from usage.features import FEATURES
-from usage.serializers import MAX_SIZE_MB, HoldIn, SettleIn, UsageEventIn
+from usage.serializers import MAX_SIZE_MB, HoldIn, LevelIn, SettleIn, UsageEventIn
 from usage.uses import MAX_AMOUNT, Use, use_of
 
 _REQUIRED = frozenset({"user_id", "feature", "amount", "key"})
@@ -36,9 +36,14 @@ def json_body(request: HttpRequest) -> Any:
 
 def event_of(body: Any, source: str, header_key: str | None) -> Use:
     """One event; its key may be in the Idempotency-Key header. Raises InvalidInput."""
-    if header_key is not None and isinstance(body, dict) and body.setdefault("key", header_key) != header_key:
-        raise InvalidInput({"key": ["The Idempotency-Key header says something else. Send one of the two."]})
+    _take_header_key(body, header_key)
     return use_of(source=source, **(_plainly_right(body) or _checked(UsageEventIn, body)))
+
+
+def level_of(body: dict[str, Any], header_key: str | None) -> dict[str, Any]:
+    """The arguments of usage.levels.set_level. Raises InvalidInput."""
+    _take_header_key(body, header_key)
+    return dict(_checked(LevelIn, body))
 
 
 def batch_of(body: dict[str, Any], source: str) -> list[Use | Invalid]:
@@ -49,6 +54,11 @@ def batch_of(body: dict[str, Any], source: str) -> list[Use | Invalid]:
     if not isinstance(events, list) or not 1 <= len(events) <= MOST:
         raise InvalidInput({"events": [f"A list of 1 to {MOST:,} events."]})
     return [_event_or_why_not(event, source) for event in events]
+
+
+def _take_header_key(body: Any, header_key: str | None) -> None:
+    if header_key is not None and isinstance(body, dict) and body.setdefault("key", header_key) != header_key:
+        raise InvalidInput({"key": ["The Idempotency-Key header says something else. Send one of the two."]})
 
 
 def _event_or_why_not(body: Any, source: str) -> Use | Invalid:

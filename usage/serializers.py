@@ -86,6 +86,15 @@ class BatchIn(serializers.Serializer):
     events = serializers.ListField(child=UsageEventIn(), min_length=1, max_length=1000)
 
 
+class LevelIn(StrictSerializer):
+    """How many are stored now, instead of how many came or went."""
+
+    user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
+    feature = serializers.ChoiceField(choices=feature_choices())
+    level = StrictIntegerField(min_value=0, max_value=MAX_AMOUNT)
+    key = PrintableField(max_length=255)
+
+
 class HoldIn(StrictSerializer):
     user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
     feature = serializers.ChoiceField(choices=feature_choices())
@@ -149,6 +158,11 @@ class UsageWarning(serializers.Serializer):
 
 class RecordedOut(serializers.Serializer):
     usage = UsageOut()
+    limit = LimitOut()
+
+
+class LevelOut(serializers.Serializer):
+    usage = UsageOut(allow_null=True, help_text="The difference; null: there was none.")
     limit = LimitOut()
 
 

@@ -30,7 +30,8 @@ NO_LIMIT = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One event as sent. `sent_at` is the sender's own timestamp, if it gave one."""
+    """One event as sent. `sent_at` is the sender's own timestamp, if it gave one. `level`: what it was told instead of
+    an amount (usage/levels.py)."""
 
     user_id: int
     metered: Metered
@@ -40,6 +41,7 @@ class Use:
     model: str = ""
     size_mb: float | None = None
     sent_at: datetime | None = None
+    level: int | None = None
 
     @property
     def feature(self) -> str:
@@ -48,7 +50,8 @@ class Use:
     @property
     def fingerprint(self) -> str:
         """Without our clock: a retry a second later is the same event."""
-        sent = [self.user_id, self.feature, self.amount, self.model, self.size_mb, iso(self.sent_at)]
+        amount = self.amount if self.level is None else f"level {self.level}"
+        sent = [self.user_id, self.feature, amount, self.model, self.size_mb, iso(self.sent_at)]
         return fingerprint_of(sent)
 
 
