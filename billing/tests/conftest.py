@@ -1,9 +1,9 @@
-"""Alice's purchases, and the mails that she gets."""
+"""Alice's purchases, the mails that she gets, and customers of whom Stripe knows more than we do."""
 
 import pytest
 
 from billing.checkout import start_checkout
-from billing.models import BillingMail
+from billing.models import BillingAccount, BillingMail
 from billing.sync import sync_user
 
 
@@ -40,3 +40,19 @@ def facts_of(alice):
         return BillingMail.objects.filter(user=alice, kind=kind).latest("pk").facts
 
     return newest
+
+
+@pytest.fixture
+def unknown_plans(django_user_model, plans, stripe):
+    """Make so many users who have the free plan at Stripe, of which no row here knows; returns them in order."""
+
+    def make(count):
+        price = plans["explorer"].prices.get(months=1).stripe_price_id
+        users = [django_user_model.objects.create_user(f"user{n}@example.com") for n in range(count)]
+        for user in users:
+            customer = stripe.client.v1.customers.create({"email": user.email})
+            stripe.client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price}]})
+            BillingAccount.objects.create(user=user, stripe_customer_id=customer.id)
+        return users
+
+    return make

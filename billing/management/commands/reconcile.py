@@ -14,8 +14,8 @@ from billing.drift import KINDS, in_words
 from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, Drift, ReconcileRun
 
-# What a shell or a cron job can tell apart. (argparse takes 2.)
-NOTHING_LEFT, DRIFT_LEFT, INTERRUPTED = 0, 1, 3
+# What a shell or a cron job can tell apart; 0: nothing is left. (2 is argparse's, for what was asked wrongly.)
+DRIFT_LEFT, ASKED_WRONGLY, INTERRUPTED = 1, 2, 3
 LINE_EVERY_SECONDS = 10
 BAR = 30
 MOST_SHOWN = 100
@@ -83,9 +83,10 @@ def _find(word: str) -> AbstractBaseUser:
     by = Q(pk=int(word)) if word.isdecimal() and len(word) < 19 else Q(email=word.lower())
     user = users.filter(by).first()
     if user is None:
-        raise CommandError(f"There is no user {word}.")
+        raise CommandError(f"There is no user {word}.", returncode=ASKED_WRONGLY)
     if not BillingAccount.objects.filter(user_id=user.pk, stripe_customer_id__isnull=False).exists():
-        raise CommandError(f"{word} has never bought anything: there is nothing at Stripe to compare with.")
+        said = f"{word} has never bought anything: there is nothing at Stripe to compare with."
+        raise CommandError(said, returncode=ASKED_WRONGLY)
     return user
 
 
