@@ -229,7 +229,7 @@ def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice) ->
     goes_on = interval_of(live.duration_months) == interval_of(price.months) and live.amount_cents and not live.in_trial
     if goes_on:
         return stripe_gateway.preview_renewal_at(
-            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id
+            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
         )["total"]
     if not all(_lasts(discount, price) for discount in upgrade["discounts"]):
         return price.amount_cents

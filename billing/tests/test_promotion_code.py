@@ -3,7 +3,7 @@
 import pytest
 
 from billing.checkout import start_checkout
-from billing.subscriptions import preview_purchase, purchase_plan
+from billing.subscriptions import cancel_plan, preview_purchase, purchase_plan
 from billing.sync import sync_user
 
 pytestmark = pytest.mark.django_db
@@ -63,3 +63,11 @@ def test_the_next_bill_of_a_year_counts_what_lasts_until_then(alice, plans, stri
     assert quote.next_cents == next_cents
     plan = purchase_plan(alice, plans["team"].pk, 12, quote=quote.token)
     assert plan.next_charge_cents == next_cents
+
+
+def test_a_change_of_a_cancelled_plan_counts_it_too(alice, plans, stripe, code):
+    buy(stripe, alice, plans["pro"], code(percent_off=50, duration="forever"))
+    cancel_plan(alice)
+    quote = preview_purchase(alice, plans["team"].pk, 1)
+    assert (quote.undoes_end, quote.next_cents) == (True, 4950)
+    assert purchase_plan(alice, plans["team"].pk, 1, quote=quote.token).next_charge_cents == 4950

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import stripe
+from requests.structures import CaseInsensitiveDict
 
 from billing.stripe_gateway import BoundedClient
 from stripe_sandbox.api import ApiRequest, handle
@@ -61,7 +62,7 @@ class NoWire(BoundedClient):
         if "slow" in fate:
             raise stripe.APIConnectionError("Request timed out.", should_retry=False)
         self._on_call("after")
-        return answer.body.decode(), answer.status, answer.headers
+        return answer.body.decode(), answer.status, CaseInsensitiveDict(answer.headers)
 
     def _sleep_time_seconds(self, num_retries: int, response: Any = None) -> float:
         return 0
