@@ -29,6 +29,7 @@ def test_in_the_admin_s_form(client, staff):
         "name": "X",
         "price_monthly": "1.00",
         "display_order": "1",
+        "trial_days": "0",
         "prices-TOTAL_FORMS": "0",
         "prices-INITIAL_FORMS": "0",
     }
