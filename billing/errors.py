@@ -103,13 +103,6 @@ class NothingToResume(DomainError):
     next_page = TO_THE_PLAN
 
 
-class NothingOverdue(DomainError):
-    code = "nothing_overdue"
-    message = "Nothing waits to be paid. Your account shows the next charge."
-    status = 409
-    next_page = TO_THE_PLAN
-
-
 class InvoiceNotFound(DomainError):
     code = "invoice_not_found"
     message = "There is no such invoice of yours. Ask for the list without a cursor."

@@ -15,8 +15,13 @@ def refuse_what_is_there(account: BillingAccount, live: UserPlan | None, wanted:
         return
     if live.status not in ("active", "trialing"):
         raise PaymentOverdue(invoice_url=live.open_invoice_url, amount_due=(live.open_invoice_cents or 0) / 100)
-    if live.stripe_price_id == wanted.stripe_price_id and not live.is_ending and not live.pending_price_id:
+    if live.stripe_price_id == wanted.stripe_price_id and not has_something_to_come(live):
         raise AlreadySubscribed()
+
+
+def has_something_to_come(live: UserPlan) -> bool:
+    """Is an end, a downgrade or an upgrade that waits for the bank on its way? Choosing the plan takes it back."""
+    return bool(live.is_ending or live.pending_price_id or live.awaited_price_id)
 
 
 def metadata_of(account: BillingAccount, price: PlanPrice) -> dict[str, str]:

@@ -18,7 +18,7 @@ from billing.errors import (
     StripeUnavailable,
 )
 from billing.models import BillingAccount, PlanPrice, UserPlan
-from billing.one_plan import close_open_sessions, metadata_of, refuse_what_is_there
+from billing.one_plan import close_open_sessions, has_something_to_come, metadata_of, refuse_what_is_there
 from billing.portal import open_portal
 from billing.pricing import interval_of
 from billing.quotes import Confirmed, Quote, is_still_true, kind_of, make_quote, read_token, trial_days_of, upgrade_of
@@ -72,7 +72,7 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
                 _start(account, price)
             case "resume":
                 assert live is not None
-                _take_back_what_is_scheduled(live)
+                _take_back_what_is_to_come(live)
             case "upgrade":
                 assert live is not None
                 _upgrade(account, live, price, confirmed)
@@ -95,8 +95,7 @@ def cancel_plan(user: AbstractBaseUser, *, immediately: bool = False, reason: st
         if immediately or plan.status not in ("active", "trialing"):
             end_now(plan.stripe_subscription_id, comment=reason)
         elif not plan.is_ending:
-            if plan.stripe_schedule_id:
-                stripe_gateway.release_schedule(plan.stripe_schedule_id)
+            _take_back_what_is_to_come(plan)
             stripe_gateway.cancel_at_period_end(plan.stripe_subscription_id, comment=reason)
         sync_locked(account)
         plan = UserPlan.objects.select_related("plan").get(pk=plan.pk)
@@ -104,13 +103,16 @@ def cancel_plan(user: AbstractBaseUser, *, immediately: bool = False, reason: st
 
 
 def resume_plan(user: AbstractBaseUser) -> UserPlan:
-    """Take back a scheduled cancellation or a pending downgrade. Raises NothingToResume, StripeUnavailable."""
+    """Take back a scheduled cancellation, a pending downgrade, or an upgrade that waits for the bank.
+
+    Raises NothingToResume, StripeUnavailable.
+    """
     with locked_account(user.pk) as account:
         live = sync_locked(account)
         # What staff gave ends when they said; nobody is to pay for it afterwards.
-        if live is None or live.is_grant or not (live.is_ending or live.pending_price_id):
+        if live is None or live.is_grant or not has_something_to_come(live):
             raise NothingToResume()
-        _take_back_what_is_scheduled(live)
+        _take_back_what_is_to_come(live)
         return _look_again(account)
 
 
@@ -208,7 +210,7 @@ def _await_the_bank(account: BillingAccount, live: UserPlan, upgrade: stripe_gat
 def _downgrade(account: BillingAccount, live: UserPlan, price: PlanPrice) -> None:
     """Another price from the period's end on. The newest choice wins over whatever was scheduled before."""
     close_open_sessions(account)
-    _take_back_what_is_scheduled(live)
+    _take_back_what_is_to_come(live)
     _schedule(live, price)
 
 
@@ -229,7 +231,11 @@ def _look_again(account: BillingAccount) -> UserPlan:
     return plan
 
 
-def _take_back_what_is_scheduled(live: UserPlan) -> None:
+def _take_back_what_is_to_come(live: UserPlan) -> None:
+    if live.awaited_price_id:
+        # Its bill could still be paid, and the upgrade would come after all.
+        for invoice in stripe_gateway.open_invoices(live.stripe_subscription_id):
+            stripe_gateway.void_invoice(invoice["id"])
     if live.stripe_schedule_id:
         stripe_gateway.release_schedule(live.stripe_schedule_id)
     if live.is_ending:

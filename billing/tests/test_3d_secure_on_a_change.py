@@ -103,3 +103,21 @@ def test_a_renewal_that_the_bank_asks_about_keeps_serving_for_the_grace(alice, p
     assert plan.open_invoice_url
     assert plan.is_active(plan.past_due_since + timedelta(days=6, hours=23))
     assert not plan.is_active(plan.past_due_since + timedelta(days=7))
+
+
+@pytest.mark.parametrize("instead", ["downgrade", "cancel", "resume", "the present plan"])
+def test_another_choice_withdraws_what_waits_for_the_bank(alice, plans, stripe, on_pro, instead):
+    with pytest.raises(AuthenticationRequired):
+        purchase_plan(alice, plans["team"].pk, 1)
+    match instead:
+        case "downgrade":
+            purchase_plan(alice, plans["explorer"].pk, 1)
+        case "cancel":
+            cancel_plan(alice)
+        case "resume":
+            resume_plan(alice)
+        case _:
+            purchase_plan(alice, plans["pro"].pk, 1)
+    plan = sync_user(alice.pk)
+    assert (plan.plan, plan.awaited_price_id, plan.open_invoice_url) == (plans["pro"], None, "")
+    assert [invoice["status"] for invoice in stripe.objects("invoice")] == ["paid", "void"]

@@ -8,6 +8,7 @@ from billing import stripe_gateway
 from billing.checkout import confirm_checkout, start_checkout
 from billing.models import UserPlan
 from billing.subscriptions import live_plan
+from billing.sync import sync_user
 
 pytestmark = pytest.mark.django_db
 
@@ -91,3 +92,11 @@ def test_ended_at_stripe_meanwhile(client, alice, pro, stripe):
 def test_bad_input_changes_nothing(client, alice, pro, body):
     assert cancel(client, **body).status_code == 400
     assert not live_plan(alice.pk).is_ending
+
+
+def test_when_stripe_ends_an_unpaid_plan_nobody_can_pay_its_bill_any_more(alice, plans, stripe):
+    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
+    stripe.card_starts_failing(alice.billing_account.stripe_customer_id)
+    stripe.advance(months=1, days=20)
+    assert sync_user(alice.pk) is None
+    assert [invoice["status"] for invoice in stripe.objects("invoice")] == ["paid", "void"]

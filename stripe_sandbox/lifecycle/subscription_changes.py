@@ -594,6 +594,14 @@ def _expire_pending_update(sandbox: Sandbox, subscription_id: str) -> None:
         _drop_pending_update(sandbox, subscription)
 
 
+def withdraw_pending_update_of(sandbox: Sandbox, invoice: Document) -> None:
+    """The invoice that a pending update waited for is void: nobody can pay it any more, so the update is gone."""
+    subscription_id = invoicing.subscription_of(invoice)
+    subscription = sandbox.store.get(subscription_id) if subscription_id else None
+    if subscription and subscription.get("_pending_invoice") == invoice["id"]:
+        _drop_pending_update(sandbox, subscription)
+
+
 def _drop_pending_update(sandbox: Sandbox, subscription: Document) -> None:
     """It was not paid in time, or another change took its place: its invoice is void."""
     invoice = sandbox.get("invoice", subscription["_pending_invoice"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import exclusive, invalid, missing, not_emulated
-from ..lifecycle import collection, discounts, invoicing, payment_methods, payments, previews
+from ..lifecycle import collection, discounts, invoicing, payment_methods, payments, previews, subscription_changes
 from ..lifecycle import subscriptions as subscription_life
 from ..lifecycle.invoicing import Bill
 from ..lists import PAGING, Page, embedded, filters, page, slice_of
@@ -279,6 +279,7 @@ def void(sandbox: Sandbox, params: dict[str, Any], invoice: str) -> Document:
     document = sandbox.get("invoice", invoice, in_path=True)
     _check_status(document, invoicing.PAYABLE, "void")
     invoicing.void(sandbox, document)
+    subscription_changes.withdraw_pending_update_of(sandbox, document)
     return document
 
 

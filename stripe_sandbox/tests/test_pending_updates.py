@@ -137,3 +137,12 @@ def test_a_card_that_asks_leaves_it_pending_until_the_challenge_is_passed(stripe
     assert changed.pending_update
     [payment] = client.v1.invoice_payments.list({"invoice": changed.latest_invoice}).data
     assert client.v1.payment_intents.retrieve(payment.payment.payment_intent).status == "requires_action"
+
+
+def test_with_its_invoice_void_it_is_withdrawn(stripe, client, subscription, waiting, types):
+    stripe.take_deliveries()
+    client.v1.invoices.void_invoice(waiting.latest_invoice)
+    now = client.v1.subscriptions.retrieve(subscription.id)
+    assert now.pending_update is None
+    assert now["items"].data[0].price.id == subscription["items"].data[0].price.id
+    assert types()[-1] == "customer.subscription.pending_update_expired"
