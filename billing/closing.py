@@ -10,6 +10,7 @@ from billing.errors import PurchaseOvertaken
 from billing.models import BillingAccount, BillingMail
 from billing.one_plan import close_open_sessions
 from billing.sync import LIVE_STATUSES, sync_locked
+from billing.trials import address_hmac
 
 # An incomplete one waits for its first payment: paid later, it would begin a plan of nobody's.
 CAN_CHARGE = LIVE_STATUSES | {"incomplete"}
@@ -39,4 +40,5 @@ def close_billing(account: BillingAccount, *, comment: str = "The account was cl
     # Those that wait have nowhere to go. Only now: had Stripe not answered, nothing would be closed.
     BillingMail.objects.filter(user_id=account.user_id, sent_at__isnull=True).delete()
     if not was_closed:
-        account.save(update_fields=["closed_at"])
+        account.former_address_hmac = address_hmac(account.user)
+        account.save(update_fields=["closed_at", "former_address_hmac"])

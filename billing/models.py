@@ -131,6 +131,12 @@ class BillingAccount(models.Model):
     closed_at = models.DateTimeField(
         null=True, blank=True, help_text="The account was closed: nothing is sold to it any more."
     )
+    former_address_hmac = models.CharField(
+        max_length=64,
+        blank=True,
+        db_index=True,
+        help_text="Stands for the address of a closed account; billing/trials.py.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

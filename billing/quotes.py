@@ -19,6 +19,7 @@ from billing.errors import ChangeScheduled, QuoteInvalid
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.pricing import interval_of, trial_days
 from billing.stripe_gateway import Upgrade
+from billing.trials import had_trial
 
 VALID_FOR = timedelta(minutes=10)
 _SALT = "billing.quotes"
@@ -152,7 +153,7 @@ def upgrade_of(live: UserPlan, price: PlanPrice, proration_date: int | None) -> 
 
 def trial_days_of(account: BillingAccount, price: PlanPrice) -> int:
     """The trial that this person gets with this plan: once, and none with what costs nothing."""
-    return trial_days(price.plan, price.amount_cents, had_one=account.trial_started_at is not None)
+    return trial_days(price.plan, price.amount_cents, had_one=had_trial(account.user))
 
 
 def make_quote(

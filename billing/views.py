@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from billing.checkout import confirm_checkout, start_checkout
 from billing.errors import AlreadySubscribed, CheckoutNotFound, PaymentOverdue, PlanChangeRequired
 from billing.forms import CheckoutCancelledForm, CheckoutReturnForm, ChooseForm, PricingForm
-from billing.models import BillingAccount
 from billing.offers import Visitor, comparison, offers, plans_on_sale
 from billing.subscriptions import live_plan
+from billing.trials import had_trial
 from datilio.errors import InvalidInput
 
 # After this long nobody should sit and watch.
@@ -49,8 +49,7 @@ def _visitor(request: HttpRequest, trials: bool) -> Visitor:
     """trials: is there any that they could have had?"""
     if not request.user.is_authenticated:
         return Visitor(is_known=False, live=None, had_trial=False)
-    theirs = BillingAccount.objects.filter(user_id=request.user.pk, trial_started_at__isnull=False)
-    return Visitor(is_known=True, live=live_plan(request.user.pk), had_trial=trials and theirs.exists())
+    return Visitor(is_known=True, live=live_plan(request.user.pk), had_trial=trials and had_trial(request.user))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

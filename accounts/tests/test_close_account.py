@@ -10,7 +10,7 @@ from accounts.services import StaffAccount, close_account
 from billing.checkout import start_checkout
 from billing.errors import AccountClosed, PaymentMethodRequired
 from billing.models import BillingAccount, BillingMail, PlanPrice, UserPlan
-from billing.subscriptions import live_plan, purchase_plan
+from billing.subscriptions import live_plan, preview_purchase, purchase_plan
 from billing.sync import sync_user
 
 pytestmark = pytest.mark.django_db
@@ -186,3 +186,15 @@ def test_no_other_mail_is_written_to_who_has_left(alice, pro, stripe, deliver, d
         deliver()
     assert [m.to for m in mail.outbox] == [["alice@example.com"]]
     assert not BillingMail.objects.filter(sent_at__isnull=True).exists()
+
+
+def test_who_comes_back_with_the_same_address_has_had_their_trial(alice, plans, stripe, django_user_model):
+    plans["pro"].trial_days = 14
+    plans["pro"].save()
+    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
+    assert sync_user(alice.pk).in_trial
+    close_account(alice)
+    again = django_user_model.objects.create_user("Alice@example.com", PASSWORD)
+    assert preview_purchase(again, plans["pro"].pk, 1).trial_days == 0
+    stranger = django_user_model.objects.create_user("carol@example.com", PASSWORD)
+    assert preview_purchase(stranger, plans["pro"].pk, 1).trial_days == 14
