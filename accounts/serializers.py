@@ -5,7 +5,7 @@ from rest_framework import serializers
 from accounts.passwords import MAX_LENGTH
 from billing.serializers import QuoteOut, UserPlanOut
 from datilio.fields import StrictCharField
-from usage.serializers import LimitOut
+from usage.serializers import PresentLimitOut
 
 
 class CredentialsIn(serializers.Serializer):
@@ -29,7 +29,7 @@ class LogInOut(serializers.Serializer):
 
 
 class UserPlanOverview(UserPlanOut):
-    limits = LimitOut(many=True)
+    limits = PresentLimitOut(many=True)
 
 
 class LimitChange(serializers.Serializer):

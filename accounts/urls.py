@@ -3,7 +3,7 @@
 from django.urls import path
 
 from accounts import api as api_views
-from accounts import billing_views, change_views, views
+from accounts import billing_views, change_views, usage_views, views
 
 pages = [
     path("account", views.settings, name="settings"),
@@ -12,6 +12,9 @@ pages = [
     path("account/resume", views.resume_plan, name="resume_plan"),
     path("account/billing", billing_views.billing, name="billing"),
     path("account/billing/portal", billing_views.portal, name="portal"),
+    path("account/usage", usage_views.usage, name="usage"),
+    path("account/usage/live", usage_views.usage_live, name="usage_live"),
+    path("account/usage/warnings", usage_views.usage_warnings, name="usage_warnings"),
     path("account/close", views.close_account, name="close_account"),
 ]
 

@@ -382,6 +382,8 @@ class BillingMail(models.Model):
         TRIAL_ENDING = "trial_ending", "Trial ending"
         CARD_EXPIRING = "card_expiring", "Card expiring"
         RENEWAL = "renewal", "Yearly renewal ahead"
+        # Written by the app `usage`, with words of its own.
+        USAGE_WARNING = "usage_warning", "Limit nearly used up"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="billing_mails")
     kind = models.CharField(max_length=20, choices=Kind)

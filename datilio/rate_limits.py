@@ -90,6 +90,8 @@ API_READ = (Policy("300/m"),)
 API_WRITE = (Policy("60/m", methods=WRITE), Policy("300/m", methods=READ))
 # Each asks Stripe, which counts too.
 REMOTE_READ = (Policy("60/m"),)
+# A whole history each: minutes of a thread, when somebody reads it slowly.
+EXPORT = (Policy("10/m"), Policy("60/h"))
 METERING = (Policy("6000/m", by_api_key), Policy("20000/m", by_address))
 PROBE = (Policy("600/m", by_address),)
 
@@ -101,6 +103,7 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "styleguide_mails": PAGE,
     "styleguide_mail": PAGE,
     "theme": PAGE,
+    "zone": PAGE,
     "healthz": PROBE,
     "readyz": PROBE,
     "billing:choose": PURCHASE,
@@ -113,6 +116,9 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "accounts:billing": REMOTE_READ,
     "accounts:portal": PURCHASE,
     "accounts:close_account": CREDENTIALS,
+    "accounts:usage": PAGE,
+    "accounts:usage_live": PAGE,
+    "accounts:usage_warnings": PAGE,
     "usage:try_upload": PAGE,
     "usage:try_prompt": PAGE,
     "usage:try_rows": PAGE,
@@ -136,6 +142,7 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "api:plans": API_READ + (Policy("30/m", methods=WRITE),),
     "api:user_plan": API_READ,
     "api:user_usage": API_READ,
+    "api:user_usage_csv": EXPORT,
     "api:create_checkout_session": PURCHASE,
     "api:purchase_plan": PURCHASE,
     "api:purchase_preview": PURCHASE,

@@ -232,6 +232,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "usage.tasks.give_back_expired_holds",
         "schedule": timedelta(minutes=1),
     },
+    "write the warnings of usage that were left behind": {
+        "task": "usage.tasks.sweep_usage_warnings",
+        "schedule": timedelta(minutes=1),
+    },
     "forget the keys of usage events that nobody sends again": {
         "task": "usage.tasks.forget_old_usage_keys",
         "schedule": timedelta(days=1),

@@ -17,6 +17,9 @@ def remember_theme(response: HttpResponse, choice: str) -> None:
     if choice == "auto":
         response.delete_cookie(COOKIE, samesite="Lax")
     else:
-        response.set_cookie(
-            COOKIE, choice, max_age=A_YEAR, samesite="Lax", httponly=True, secure=settings.SECURE_COOKIES
-        )
+        remember_choice(response, COOKIE, choice)
+
+
+def remember_choice(response: HttpResponse, cookie: str, value: str) -> None:
+    """How a visitor wants pages shown, for a year, for this site alone."""
+    response.set_cookie(cookie, value, max_age=A_YEAR, samesite="Lax", httponly=True, secure=settings.SECURE_COOKIES)

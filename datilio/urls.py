@@ -29,6 +29,7 @@ urlpatterns = [
     path("styleguide/mails", views.styleguide_mails, name="styleguide_mails"),
     path("styleguide/mails/<slug:slug>", views.styleguide_mail, name="styleguide_mail"),
     path("theme", views.theme, name="theme"),
+    path("zone", views.zone, name="zone"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("", include((billing.urls.pages, "billing"))),

@@ -1,4 +1,4 @@
-"""The pages that belong to no app: the front door, the style guide, the theme, and the two probes."""
+"""The pages that belong to no app: the front door, the style guide, theme and time zone, and the two probes."""
 
 from csp.constants import NONE, UNSAFE_INLINE
 from csp.decorators import csp
@@ -20,6 +20,7 @@ from billing.offers import plans_on_sale
 from datilio import styleguide_samples
 from datilio.errors import InvalidInput
 from datilio.theme import CHOICES, remember_theme
+from datilio.zone import is_zone, remember_zone
 
 
 @require_safe
@@ -73,12 +74,27 @@ def theme(request: HttpRequest) -> HttpResponse:
     choice = request.POST.get("choice", "")
     if choice not in CHOICES:
         raise InvalidInput({"choice": [f"One of {', '.join(CHOICES)}."]})
+    response = _back(request)
+    remember_theme(response, choice)
+    return response
+
+
+@require_POST
+def zone(request: HttpRequest) -> HttpResponse:
+    name = request.POST.get("zone", "")
+    if not is_zone(name):
+        raise InvalidInput({"zone": ["The name of a time zone, like Europe/Berlin or UTC."]})
+    response = _back(request)
+    remember_zone(response, name)
+    return response
+
+
+def _back(request: HttpRequest) -> HttpResponseRedirect:
+    """To the page of this site that the form names as `next`."""
     back = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
         back = "/"
-    response = HttpResponseRedirect(back, status=303)
-    remember_theme(response, choice)
-    return response
+    return HttpResponseRedirect(back, status=303)
 
 
 @never_cache

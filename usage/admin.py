@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from datilio.read_only_admin import ReadOnlyAdmin
 from usage.api_keys import SCOPES, make_api_key, revoke_api_key
-from usage.models import ApiKey, UsageAlert, UsageCounter, UsageEvent
+from usage.models import ApiKey, UsageAlert, UsageCounter, UsageEvent, UsageWarningChoice
 
 
 class ShortPaginator(Paginator):
@@ -49,8 +49,14 @@ class UsageCounterAdmin(UsageAdmin):
 
 @admin.register(UsageAlert)
 class UsageAlertAdmin(UsageAdmin):
-    list_display = ("created_at", "user", "feature", "threshold", "window_start")
+    list_display = ("created_at", "user", "feature", "threshold", "window_start", "told_at")
     list_filter = ("feature", "threshold", "created_at")
+
+
+@admin.register(UsageWarningChoice)
+class UsageWarningChoiceAdmin(UsageAdmin):
+    list_display = ("user", "feature", "own_threshold", "mails")
+    list_filter = ("feature", "mails")
 
 
 class ApiKeyForm(forms.ModelForm):

@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from datilio.error_rendering import problem_document
 from usage.batches import Answer, record_batch
+from usage.export import COLUMNS, usage_csv
 from usage.history import usage_of
 from usage.holds import hold, release, settle
 from usage.incoming import batch_of, event_of, hold_of, level_of, settlement_of
@@ -31,6 +34,7 @@ from usage.serializers import (
     SettledOut,
     SettleIn,
     UsageEventIn,
+    UsageFilter,
     UsageQuery,
     UserUsageOut,
 )
@@ -146,3 +150,34 @@ class UserUsageView(APIView):
         usage, next_cursor = usage_of(request.user.pk, **query.validated_data)
         limits = limits_of(request.user.pk, timezone.now())
         return Response({"usage": usage, "limits": limits, "warnings": warnings_of(limits), "next_cursor": next_cursor})
+
+
+class CsvOut(BaseRenderer):
+    """Lets `Accept: text/csv` in; the view streams the file itself. Problems are JSON here as well."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        return JSONRenderer().render(data)
+
+
+class UserUsageCsvView(APIView):
+    renderer_classes = [CsvOut, JSONRenderer]
+
+    @extend_schema(
+        operation_id="user_usage_csv",
+        summary="The same usage as CSV, newest first, streamed",
+        description=f"Columns: {', '.join(f'`{column}`' for column in COLUMNS)}.",
+        parameters=[UsageFilter],
+        responses={(200, "text/csv"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        query = UsageFilter(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        now = timezone.now()
+        return StreamingHttpResponse(
+            usage_csv(request.user.pk, now=now, **query.validated_data),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="datilio-usage-{now:%Y-%m-%d}.csv"'},
+        )

@@ -10,6 +10,7 @@ from django.db.models import Q
 from datilio.errors import InvalidInput
 from usage.models import UsageEvent
 
+_USAGE_OUT = ("id", "user_id", "feature", "amount", "timestamp")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +27,20 @@ def usage_of(
 
     The cursor names the last row seen, so new events neither repeat nor hide any. Raises InvalidInput.
     """
+    return rows_of(user_id, limit=limit, cursor=cursor, feature=feature, since=since, until=until, fields=_USAGE_OUT)
+
+
+def rows_of(
+    user_id: int,
+    *,
+    limit: int,
+    fields: tuple[str, ...],
+    cursor: str | None = None,
+    feature: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The same with other `fields` of UsageEvent, `id` and `timestamp` among them."""
     events = UsageEvent.objects.filter(user_id=user_id)
     if feature:
         events = events.filter(feature=feature)
@@ -37,9 +52,7 @@ def usage_of(
         timestamp, event_id = _read_cursor(cursor)
         # The first condition is what the index can start from.
         events = events.filter(Q(timestamp__lte=timestamp), Q(timestamp__lt=timestamp) | Q(id__lt=event_id))
-    rows = list(
-        events.order_by("-timestamp", "-id").values("id", "user_id", "feature", "amount", "timestamp")[: limit + 1]
-    )
+    rows = list(events.order_by("-timestamp", "-id").values(*fields)[: limit + 1])
     if len(rows) <= limit:
         return rows, None
     return rows[:limit], _write_cursor(rows[limit - 1])

@@ -6,22 +6,26 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from billing.models import Plan, UserPlan
 from billing.subscriptions import live_plan
 from usage.features import FEATURES, Metered, Window
-from usage.models import UsageCounter
+from usage.models import UsageCounter, UsageWarningChoice
+from usage.pace import can_tell, runs_out_at
 from usage.windows import window_at
 
 # Percent of a limit at which a customer is told, each once per window, and what the API calls it.
 WARNING_LEVELS = {80: "approaching", 95: "critical", 100: "exceeded"}
+# What it calls a threshold of the customer's own below them.
+CUSTOM = "custom"
 
 LimitOut = dict[str, Any]
 
 
 def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None) -> list[LimitOut]:
-    """LimitOut of every feature, in the table's order; [] for a user whose plan gives no access at `now`.
+    """PresentLimitOut (LimitOut with what is held, when it runs out, and the user's own threshold) of every feature, in
+    the table's order; [] for a user whose plan gives no access at `now`.
 
     user_plan: the user's live plan with its plan, where the caller has it already. One query for the counters.
     """
@@ -31,11 +35,32 @@ def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None)
     windows = {feature: window_at(metered.window, now, user_plan.usage_anchor) for feature, metered in FEATURES.items()}
     # Feature and start together: three exact places in the index, however many old windows a user has.
     present = reduce(or_, (Q(feature=feature, window_start=start) for feature, (start, _) in windows.items()))
-    used = dict(UsageCounter.objects.filter(present, user_id=user_id).values_list("feature", "used"))
-    return [
-        limit_out(metered, used.get(feature, 0), metered.limit_of(user_plan.plan), windows[feature][1])
-        for feature, metered in FEATURES.items()
-    ]
+    counters = {
+        feature: (used, held, own_threshold)
+        for feature, used, held, own_threshold in UsageCounter.objects.filter(present, user_id=user_id)
+        .annotate(own_threshold=_OWN_THRESHOLD)
+        .values_list("feature", "used", "held", "own_threshold")
+    }
+    limits = []
+    for feature, metered in FEATURES.items():
+        # Without a counter nothing is used, and no threshold is reached.
+        used, held, own_threshold = counters.get(feature, (0, 0, None))
+        (start, end), limit = windows[feature], metered.limit_of(user_plan.plan)
+        limits.append(
+            limit_out(metered, used, limit, end)
+            | {
+                "held": held,
+                "runs_out_at": runs_out_at(used, limit, start=start, end=end, since=user_plan.start_date, now=now),
+                "can_tell_pace": can_tell(start, end, user_plan.start_date, now),
+                "own_threshold": own_threshold,
+            }
+        )
+    return limits
+
+
+_OWN_THRESHOLD = Subquery(
+    UsageWarningChoice.objects.filter(user_id=OuterRef("user_id"), feature=OuterRef("feature")).values("own_threshold")
+)
 
 
 def limit_out(metered: Metered, used: int, limit: int | None, resets_at: datetime | None) -> LimitOut:
@@ -66,24 +91,37 @@ def _status(percent: int | None) -> str:
 def thresholds_reached(used: int, limit: int | None) -> list[int]:
     """Those of WARNING_LEVELS at or below which `used` stands. A limit of 0 is a feature that the plan leaves out:
     nothing to warn of."""
-    return [percent for percent in WARNING_LEVELS if limit and used * 100 >= percent * limit]
+    return [percent for percent in WARNING_LEVELS if is_reached(percent, used, limit)]
+
+
+def is_reached(percent: int | None, used: int, limit: int | None) -> bool:
+    return bool(percent and limit and used * 100 >= percent * limit)
 
 
 def warnings_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
-    """[{feature, level, message, used, limit, resets_at}] for what is at 80 % or more; level is a word of
-    WARNING_LEVELS, message a sentence for people with the next step."""
-    return [
-        {
-            "feature": limit["feature"],
-            "level": WARNING_LEVELS[reached[-1]],
-            "message": _warning(limit),
-            "used": limit["used"],
-            "limit": limit["limit"],
-            "resets_at": limit["resets_at"],
-        }
-        for limit in limits
-        if (reached := thresholds_reached(limit["used"], limit["limit"]))
-    ]
+    """[{feature, level, threshold, message, used, limit, resets_at}] for what is at 80 % or more, or at the customer's
+    own threshold.
+
+    level: a word of WARNING_LEVELS, or CUSTOM below the lowest of them. threshold: the highest percentage reached, the
+    customer's own among them. message: a sentence for people with the next step.
+    """
+    warnings = []
+    for limit in limits:
+        fixed, own = thresholds_reached(limit["used"], limit["limit"]), limit["own_threshold"]
+        reached = [*fixed, own] if is_reached(own, limit["used"], limit["limit"]) else fixed
+        if reached:
+            warnings.append(
+                {
+                    "feature": limit["feature"],
+                    "level": WARNING_LEVELS[fixed[-1]] if fixed else CUSTOM,
+                    "threshold": max(reached),
+                    "message": _warning(limit),
+                    "used": limit["used"],
+                    "limit": limit["limit"],
+                    "resets_at": limit["resets_at"],
+                }
+            )
+    return warnings
 
 
 def meters_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:

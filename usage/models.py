@@ -167,13 +167,15 @@ class UsageAlert(models.Model):
     """A threshold that was reached, once per window; written in the same transaction as the use that reached it.
 
     What has no window of its own (files) is told at most once in a month of the plan: `window_start` is that month's.
+    usage/warning_mails.py decides what is written to the customer, and notes here that it has (`told_at`).
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     feature = models.CharField(max_length=20, choices=feature_choices)
     window_start = models.DateTimeField()
-    threshold = models.PositiveSmallIntegerField(help_text="Percent: 80, 95 or 100.")
+    threshold = models.PositiveSmallIntegerField(help_text="Percent: 80, 95, 100, or the customer's own.")
     created_at = models.DateTimeField(db_default=Now())
+    told_at = models.DateTimeField(null=True, blank=True, help_text="When it was decided whether to write a mail.")
 
     class Meta:
         constraints = [
@@ -181,6 +183,28 @@ class UsageAlert(models.Model):
                 fields=["user", "feature", "window_start", "threshold"], name="one_alert_per_threshold"
             ),
         ]
+        indexes = [models.Index(fields=["user"], condition=Q(told_at__isnull=True), name="usage_alerts_to_tell")]
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.feature} {self.threshold} %"
+
+
+class UsageWarningChoice(models.Model):
+    """How a user wants to be warned of one feature. No row: by mail at 80, 95 and 100 %, at nothing of their own."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    feature = models.CharField(max_length=20, choices=feature_choices)
+    own_threshold = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Percent, 1 to 99.")
+    mails = models.BooleanField(default=True, help_text="Mails at 80, 95 and 100 %.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "feature"], name="one_warning_choice_per_feature"),
+            models.CheckConstraint(
+                condition=Q(own_threshold__isnull=True) | Q(own_threshold__range=(1, 99)),
+                name="own_threshold_in_percent",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.feature} {self.own_threshold or 'no own'} %"

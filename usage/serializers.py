@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from datilio.fields import StrictCharField, StrictIntegerField
 from usage.features import Window, feature_choices
-from usage.limits import WARNING_LEVELS
+from usage.limits import CUSTOM, WARNING_LEVELS
 from usage.uses import MAX_AMOUNT
 
 # A file of a petabyte is a mistake.
@@ -114,14 +114,19 @@ class SettleIn(StrictSerializer):
     )
 
 
-class UsageQuery(serializers.Serializer):
-    """Query of GET /api/user/usage: since <= timestamp < until."""
+class UsageFilter(serializers.Serializer):
+    """Query of GET /api/user/usage.csv: since <= timestamp < until."""
 
-    cursor = serializers.CharField(required=False, max_length=100, help_text="`next_cursor` of the page before.")
-    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
     feature = serializers.ChoiceField(required=False, choices=feature_choices())
     since = MomentField(required=False)
     until = MomentField(required=False)
+
+
+class UsageQuery(UsageFilter):
+    """Query of GET /api/user/usage: the same, page by page."""
+
+    cursor = serializers.CharField(required=False, max_length=100, help_text="`next_cursor` of the page before.")
+    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------------
@@ -147,9 +152,27 @@ class LimitOut(serializers.Serializer):
     status = serializers.ChoiceField(choices=["ok", "approaching", "exceeded", "unlimited"])
 
 
+class PresentLimitOut(LimitOut):
+    """A limit as it stands now, with what only the present knows."""
+
+    held = serializers.IntegerField(help_text="The worst case of what has begun; counts towards the limit as well.")
+    runs_out_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="At the present pace. null: not before it resets, no limit, or less than a tenth of the window over.",
+    )
+    can_tell_pace = serializers.BooleanField(help_text="false: too little of the window is over, or there is none.")
+    own_threshold = serializers.IntegerField(
+        allow_null=True, help_text="The percentage set on the usage page. null: none, or nothing is used yet."
+    )
+
+
 class UsageWarning(serializers.Serializer):
     feature = serializers.ChoiceField(choices=feature_choices())
-    level = serializers.ChoiceField(choices=list(WARNING_LEVELS.values()), help_text="From 80, 95 and 100 %.")
+    level = serializers.ChoiceField(
+        choices=[CUSTOM, *WARNING_LEVELS.values()],
+        help_text="From 80, 95 and 100 %; `custom`: below them, from a threshold of one's own.",
+    )
+    threshold = serializers.IntegerField(help_text="The highest percentage that is reached, of these and one's own.")
     message = serializers.CharField(help_text="A sentence for people, with the next step.")
     used = serializers.IntegerField()
     limit = serializers.IntegerField()
@@ -197,7 +220,7 @@ class SettledOut(serializers.Serializer):
 
 class UserUsageOut(serializers.Serializer):
     usage = UsageOut(many=True)
-    limits = LimitOut(many=True)
+    limits = PresentLimitOut(many=True)
     warnings = UsageWarning(many=True)
     next_cursor = serializers.CharField(allow_null=True)
 

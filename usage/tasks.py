@@ -5,7 +5,8 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from usage import holds, partitions, replays
+from datilio.celery import ring
+from usage import holds, partitions, replays, warning_mails
 
 logger = logging.getLogger(__name__)
 
@@ -24,3 +25,15 @@ def give_back_expired_holds() -> None:
 @shared_task
 def forget_old_usage_keys() -> None:
     replays.forget_old_keys(timezone.now())
+
+
+@shared_task
+def write_usage_warnings(user_id: int) -> None:
+    warning_mails.write_mails(user_id, timezone.now())
+
+
+@shared_task
+def sweep_usage_warnings() -> None:
+    """Tell of the alerts that a lost message or a crash left behind, and of those that nobody rang for."""
+    for user_id in warning_mails.users_to_tell():
+        ring(write_usage_warnings, user_id)

@@ -12,6 +12,7 @@ api = [
     path("usage/holds/<int:hold_id>/settle", usage_api.SettleHoldView.as_view(), name="settle_hold"),
     path("usage/holds/<int:hold_id>/release", usage_api.ReleaseHoldView.as_view(), name="release_hold"),
     path("user/usage", usage_api.UserUsageView.as_view(), name="user_usage"),
+    path("user/usage.csv", usage_api.UserUsageCsvView.as_view(), name="user_usage_csv"),
 ]
 
 pages = []

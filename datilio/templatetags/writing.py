@@ -81,8 +81,9 @@ def _utc(value: datetime | str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _time(moment: datetime, text: str) -> str:
-    return format_html('<time datetime="{}">{}</time>', moment.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
+def time_tag(moment: datetime, text: str) -> str:
+    """The moment for machines (UTC) with its text for people."""
+    return format_html('<time datetime="{}">{}</time>', moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), text)
 
 
 def day_text(value: datetime | str) -> str:
@@ -98,27 +99,27 @@ def moment_text(value: datetime | str) -> str:
 @register.filter
 def day(value: datetime | str) -> str:
     """23 December 2026 (the UTC day)."""
-    return _time(_utc(value), day_text(value))
+    return time_tag(_utc(value), day_text(value))
 
 
 @register.filter
 def short_day(value: datetime | str) -> str:
     """23 Dec 2026 (the UTC day), where two stand side by side."""
     at = _utc(value)
-    return _time(at, date_format(at, "j M Y"))
+    return time_tag(at, date_format(at, "j M Y"))
 
 
 @register.filter
 def moment(value: datetime | str) -> str:
     """23 December 2026, 12:04 UTC."""
-    return _time(_utc(value), moment_text(value))
+    return time_tag(_utc(value), moment_text(value))
 
 
 @register.filter
 def clock(value: datetime | str) -> str:
     """12:04 UTC."""
     at = _utc(value)
-    return _time(at, at.strftime("%H:%M UTC"))
+    return time_tag(at, at.strftime("%H:%M UTC"))
 
 
 _LEADING_AMOUNT = re.compile(r"^(\$?[\d,.]+(?: MB)?|Unlimited)(?= )")

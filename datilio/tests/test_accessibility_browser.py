@@ -46,6 +46,7 @@ FOR_CUSTOMERS = [
     "/account",
     "/account/cancel",
     "/account/close",
+    "/account/usage",
     "/accounts/email/",
     "/accounts/password/change/",
     "/accounts/logout/",

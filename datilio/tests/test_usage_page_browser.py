@@ -1,0 +1,201 @@
+"""The usage page in a real Chromium: it follows what is used while somebody looks, and tells times in their zone."""
+
+from datetime import UTC, timedelta
+
+import pytest
+from django.conf import settings as project_settings
+from django.test import Client
+from django.utils import timezone
+
+from billing.models import Plan, UserPlan
+from datilio.tests.browsing import press, words
+from datilio.tests.test_accessibility_browser import problems_of
+from usage.metering import record
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+PATH = "/account/usage"
+
+
+@pytest.fixture
+def use(alice):
+    """use(feature, amount, days=0): so many days ago. Alice's plan allows 100 files, 200 prompts, 50,000 rows."""
+    now = timezone.now()
+    plan = Plan.objects.create(
+        name="DataPilot Pro",
+        price_monthly=29,
+        file_limit=100,
+        file_size_limit_mb=25,
+        ai_prompts_per_day=200,
+        synthetic_rows_per_month=50_000,
+        state=Plan.State.PUBLISHED,
+        stripe_product_id="prod_1",
+    )
+    UserPlan.objects.create(
+        user=alice,
+        plan=plan,
+        stripe_subscription_id="sub_1",
+        stripe_price_id="price_1",
+        duration_months=1,
+        amount_cents=2900,
+        status="active",
+        is_live=True,
+        start_date=now - timedelta(days=45),
+        current_period_start=now - timedelta(days=15),
+        current_period_end=now + timedelta(days=15),
+    )
+    count = iter(range(10_000))
+
+    def record_one(feature, amount, days=0, **more):
+        key, at = f"k{next(count)}", timezone.now()
+        record(alice.pk, feature, amount, source="test", key=key, timestamp=at - timedelta(days=days), now=at, **more)
+
+    return record_one
+
+
+@pytest.fixture
+def looking(browser, live_server, alice, use):
+    """looking(**options of the browser's context): the usage page, opened by Alice."""
+    contexts = []
+
+    def open_page(**options):
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        client = Client()
+        client.force_login(alice)
+        cookie = project_settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": live_server.url}])
+        page = context.new_page()
+        page.problems = []
+        page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(live_server.url + PATH)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+LOOK = "document.dispatchEvent(new Event('visibilitychange'))"
+ASKED = lambda response: "/account/usage/live" in response.url  # noqa: E731
+
+
+def ask_now(page):
+    """What happens every ten seconds, at once."""
+    with page.expect_response(ASKED):
+        page.evaluate(LOOK)
+
+
+def test_it_shows_what_is_used_meanwhile_without_a_shift(looking, use):
+    use("ai_prompt", 20)
+    page = looking()
+    assert "20 of 200" in words(page)
+    page.evaluate(
+        """() => { window.shift = 0; new PerformanceObserver(
+            (list) => list.getEntries().forEach((entry) => window.shift += entry.value)
+        ).observe({type: "layout-shift", buffered: false}); }"""
+    )
+    use("ai_prompt", 5)
+    ask_now(page)
+    page.get_by_text("25 of 200").wait_for()
+    assert page.evaluate("window.shift") == 0
+    assert page.problems == []
+
+
+def test_it_leaves_alone_what_has_not_changed(looking, use):
+    use("ai_prompt", 20)
+    page = looking()
+    page.evaluate("document.getElementById('usage-live').mark = 'the same element'")
+    before = page.locator("#usage-as-of").inner_text()
+    page.wait_for_timeout(1_100)
+    ask_now(page)
+    page.wait_for_function(f"document.getElementById('usage-as-of').innerText !== {before!r}")
+    assert page.evaluate("document.getElementById('usage-live').mark") == "the same element"
+
+
+def test_an_opened_table_stays_open_and_is_fresh(looking, use):
+    page = looking()
+    page.get_by_text("The 30 days as a table").click()
+    use("synthetic_rows", 12_345)
+    ask_now(page)
+    page.locator("#usage-days").get_by_text("12,345").wait_for()
+    assert page.locator("details[open] #usage-days").is_visible()
+
+
+def test_it_asks_every_ten_seconds_and_never_in_a_hidden_tab(looking, live_server):
+    page = looking()
+    page.clock.install()
+    page.goto(live_server.url + PATH)
+    asked = []
+    page.on("request", lambda request: ASKED(request) and asked.append(request.url))
+    with page.expect_response(ASKED):
+        page.clock.fast_forward(10_000)
+    assert len(asked) == 1
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    page.clock.run_for(60_000)
+    assert len(asked) == 1
+    page.evaluate("delete document.visibilityState")
+    ask_now(page)
+    assert len(asked) == 2
+
+
+def test_only_a_new_warning_is_said_aloud(looking, use):
+    page = looking()
+    said = page.locator("#usage-said")
+    use("ai_prompt", 20)
+    ask_now(page)
+    page.get_by_text("20 of 200").wait_for()
+    assert said.inner_text() == ""
+    use("ai_prompt", 150)
+    ask_now(page)
+    page.wait_for_function("document.getElementById('usage-said').textContent.includes('170 of 200 prompts')")
+    assert page.get_by_label("About your plan").get_by_text("170 of 200 prompts").is_visible()
+
+
+def test_who_was_logged_out_meanwhile_is_led_to_the_door(looking):
+    page = looking()
+    page.context.clear_cookies(name=project_settings.SESSION_COOKIE_NAME)
+    page.evaluate(LOOK)
+    page.wait_for_url("**/accounts/login/**")
+
+
+def test_the_browsers_zone_is_proposed_and_kept(looking):
+    page = looking(timezone_id="Asia/Kolkata")
+    # Chromium knows it by its older name.
+    assert page.locator("#zone").input_value() in ("Asia/Kolkata", "Asia/Calcutta")
+    assert "Resets" in words(page) and "00:00 UTC" in words(page) and "05:30 IST" not in words(page)
+    press(page, "Use this zone")
+    page.get_by_text("05:30 IST (00:00 UTC)").first.wait_for()
+    assert "Your browser is in" not in words(page)
+    assert page.problems == []
+
+
+def test_a_zone_is_chosen_without_scripts(looking):
+    page = looking(java_script_enabled=False, timezone_id="Asia/Kolkata")
+    assert page.locator("#zone").input_value() == "UTC"
+    page.locator("#zone").select_option("America/New_York")
+    press(page, "Use this zone")
+    assert "EST" in words(page) or "EDT" in words(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_page_full_of_usage_meets_no_barrier(looking, use, live_server, width, scheme):
+    for days in range(28):
+        use("ai_prompt", (days * 37) % 120 + 3, days)
+        use("ai_token", (days * 7919) % 90_000 + 500, days, model="claude-sonnet-5")
+        if days % 4 == 0:
+            use("synthetic_rows", 2_000 + days * 150, days)
+        use("file_upload", 2, days)
+    use("file_upload", -9)
+    use("ai_prompt", 165)
+    page = looking(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 844})
+    assert problems_of(page, live_server.url + PATH) == []
+    page.get_by_text("The 30 days as a table").click()
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.problems == []
+    today = f"{timezone.now().astimezone(UTC):%-d %b %Y}"
+    assert today in page.locator("#usage-days").inner_text()

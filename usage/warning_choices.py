@@ -1,0 +1,49 @@
+"""From which percentage on a user wants to be warned, feature by feature."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from datilio.errors import InvalidInput
+from usage.features import FEATURES, Metered
+from usage.models import UsageWarningChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """own_threshold: percent, 1 to 99, or None. mails: at 80, 95 and 100 %; a threshold of one's own always mails."""
+
+    own_threshold: int | None = None
+    mails: bool = True
+
+
+DEFAULT = Choice()
+
+
+def features_with_warnings() -> list[Metered]:
+    """Those that a plan can limit: a percentage needs a limit."""
+    return [metered for metered in FEATURES.values() if metered.limit_field]
+
+
+def choices_of(user_id: int) -> dict[str, Choice]:
+    """{feature: Choice} for every feature that can warn. One query."""
+    chosen = {
+        row.feature: Choice(row.own_threshold, row.mails) for row in UsageWarningChoice.objects.filter(user_id=user_id)
+    }
+    return {metered.feature.value: chosen.get(metered.feature.value, DEFAULT) for metered in features_with_warnings()}
+
+
+@transaction.atomic
+def set_warning_choices(user_id: int, choices: dict[str, Choice]) -> None:
+    """Choose for these features; the others stay as they are. Raises InvalidInput."""
+    known = {metered.feature.value for metered in features_with_warnings()}
+    for feature, choice in choices.items():
+        if feature not in known:
+            raise InvalidInput({"feature": [f"One of {', '.join(sorted(known))}."]})
+        if choice.own_threshold is not None and not 1 <= choice.own_threshold <= 99:
+            raise InvalidInput({"own_threshold": ["A whole number from 1 to 99, or nothing."]})
+        UsageWarningChoice.objects.update_or_create(
+            user_id=user_id,
+            feature=feature,
+            defaults={"own_threshold": choice.own_threshold, "mails": choice.mails},
+        )
