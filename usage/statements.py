@@ -14,9 +14,10 @@ from django.db import IntegrityError, connection
 from psycopg import errors as pg
 from psycopg.types.numeric import Int8
 
-from usage.limits import WARNING_LEVELS, thresholds_reached
+from usage.limits import WARNING_LEVELS
 from usage.plan_facts import STILL_HOLD, proof
 from usage.uses import Bump, Place, Use
+from usage.warning_mails import ring_for
 
 # A parameter that stands in more than one place must be of one type in all of them.
 _SOURCE, _KEY, _FEATURE = (f"CAST(%({name})s AS varchar)" for name in ("source", "key", "feature"))
@@ -55,11 +56,14 @@ INSERT_EVENT = f"""
 INSERT_KEY = f"""
     INSERT INTO usage_usagekey (source, key, fingerprint, event_id, timestamp)
     SELECT {_SOURCE}, {_KEY}, %(fingerprint)s, {{event_id}}, %(timestamp)s {{source}} WHERE true"""
-# A row for every threshold reached that has none yet in this window; `created_at` of the first one stays.
+# A row for every threshold reached that has none yet in this window; `created_at` of the first one stays. The user's
+# own threshold is read where it stands, so that a choice counts from the next use on, in every process.
 _PERCENTS = " UNION ALL ".join(f"SELECT {percent} AS percent" for percent in WARNING_LEVELS)
 WRITE_ALERTS = f"""
     INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
-    SELECT %(user_id)s, {_FEATURE}, %(alert_window)s, t.percent FROM ({_PERCENTS}) t {{source}}
+    SELECT %(user_id)s, {_FEATURE}, %(alert_window)s, t.percent
+    FROM ({_PERCENTS} UNION ALL SELECT own_threshold FROM usage_usagewarningchoice
+          WHERE user_id = %(user_id)s AND feature = {_FEATURE}) t {{source}}
     WHERE {{used}} * 100 >= t.percent * CAST(%(limit_then)s AS bigint)
     ON CONFLICT DO NOTHING"""
 
@@ -74,8 +78,15 @@ def count(use: Use, place: Place) -> tuple[int, int] | None:
     order = sorted(range(len(place.bumps)), key=lambda i: place.bumps[i].feature)
     with told_apart():
         if connection.vendor == "postgresql":
-            return fetch_one(_as_one_statement(*_shape(use, place), tuple(order)), _params(use, place))
-        return _one_by_one(use, place, order)
+            row = fetch_one(_as_one_statement(*_shape(use, place), tuple(order)), _params(use, place))
+        else:
+            row = _one_by_one(use, place, order)
+    if row is None:
+        return None
+    event_id, used, alerts = row
+    if alerts:
+        ring_for([use.user_id])
+    return event_id, used
 
 
 # --- PostgreSQL: one statement ----------------------------------------------------------------------------------------
@@ -100,8 +111,9 @@ def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, order: tupl
     parts.append(f"key AS ({INSERT_KEY.format(source='FROM event', event_id='event.id')})")
     parts.append(f"day AS ({ADD_TO_DAY.format(source='FROM event')})")
     if warns:
-        parts.append(f"alerts AS ({WRITE_ALERTS.format(source=', bump_0', used='bump_0.used')})")
-    return _short(f"WITH {', '.join(parts)} SELECT event.id, bump_0.used FROM event, bump_0")
+        parts.append(f"alerts AS ({WRITE_ALERTS.format(source=', bump_0', used='bump_0.used')} RETURNING 1)")
+    alerts = "(SELECT count(*) FROM alerts)" if warns else "0"
+    return _short(f"WITH {', '.join(parts)} SELECT event.id, bump_0.used, {alerts} FROM event, bump_0")
 
 
 def _short(sql: str) -> str:
@@ -112,7 +124,7 @@ def _short(sql: str) -> str:
 # --- sqlite: several --------------------------------------------------------------------------------------------------
 
 
-def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int] | None:
+def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int, int] | None:
     has_plan, gives_back, warns = _shape(use, place)
     params = _params(use, place)
     used = {}
@@ -128,9 +140,7 @@ def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int]
     params["event_id"] = event[0]
     execute(INSERT_KEY.format(source="", event_id="%(event_id)s"), params)
     execute(ADD_TO_DAY.format(source=""), params)
-    if warns and thresholds_reached(used[0], place.own.limit):
-        execute(WRITE_ALERTS.format(source="", used="%(used_after)s"), params)
-    return event[0], used[0]
+    return event[0], used[0], _write_alerts(params) if warns else 0
 
 
 # --- holds: both databases take these as they are -----------------------------------------------------------------
@@ -174,12 +184,17 @@ def add_event(use: Use, place: Place, used: int) -> int:
     params = {**_params(use, place), "used_after": big(used)}
     event_id = fetch_one(_short(INSERT_EVENT.format(source="", used="%(used_after)s")), params)[0]
     execute(ADD_TO_DAY.format(source=""), params)
-    if use.amount > 0 and thresholds_reached(used, place.own.limit):
-        execute(WRITE_ALERTS.format(source="", used="%(used_after)s"), params)
+    if _shape(use, place)[2] and _write_alerts(params):
+        ring_for([use.user_id])
     return event_id
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _write_alerts(params: dict[str, Any]) -> int:
+    """Returns how many are new."""
+    return execute(_short(WRITE_ALERTS.format(source="", used="%(used_after)s")), params)
 
 
 def _shape(use: Use, place: Place) -> tuple[bool, bool, bool]:
@@ -247,9 +262,11 @@ def fetch_one(sql: str, params: dict[str, Any]) -> Any:
         return cursor.fetchone()
 
 
-def execute(sql: str, params: dict[str, Any]) -> None:
+def execute(sql: str, params: dict[str, Any]) -> int:
+    """Returns how many rows it wrote."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
+        return cursor.rowcount
 
 
 @contextmanager
