@@ -327,6 +327,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Of LimitOut and of what it is a part of.
+    "ENUM_NAME_OVERRIDES": {"LimitOutStatusEnum": ["ok", "approaching", "exceeded", "unlimited"]},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "datilio.openapi.add_problems",

@@ -102,7 +102,8 @@ INSERT_ALERTS = """
     INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
     SELECT * FROM unnest(%(users)s::bigint[], %(features)s::text[], %(windows)s::timestamptz[],
                          %(percents)s::smallint[])
-    ON CONFLICT DO NOTHING"""
+    ON CONFLICT DO NOTHING
+    RETURNING user_id"""
 
 
 def lock_counters(wanted: Iterable[CounterKey]) -> dict[CounterKey, Counter]:
@@ -171,7 +172,8 @@ def write_events(
         return dict(_fetch_all(WRITE, params))
 
 
-def insert_alerts(alerts: Iterable[tuple[int, str, datetime, int]]) -> None:
+def insert_alerts(alerts: Iterable[tuple[int, str, datetime, int]]) -> set[int]:
+    """Write those that there are not yet; returns whose they are."""
     rows = sorted(alerts)
     params = {
         "users": numbers(user for user, _, _, _ in rows),
@@ -179,8 +181,7 @@ def insert_alerts(alerts: Iterable[tuple[int, str, datetime, int]]) -> None:
         "windows": times(start for _, _, start, _ in rows),
         "percents": numbers(percent for _, _, _, percent in rows),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(INSERT_ALERTS, params)
+    return {user for (user,) in _fetch_all(INSERT_ALERTS, params)}
 
 
 def _fetch_all(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -1,8 +1,9 @@
 """Counting up to 1,000 events at once: each is answered for itself, in order, and what is accepted is written together.
 
-On PostgreSQL one transaction with one round trip per table: the plans of all users, their counters (locked in one
-order, so that two batches never wait for each other), the keys that are known; then Python decides in the order of the
-events under those locks, and one statement writes. On sqlite the events are counted one by one in one transaction.
+On PostgreSQL one transaction with one round trip per table: the plans of all users, their own thresholds, their
+counters (locked in one order, so that two batches never wait for each other), the keys that are known; then Python
+decides in the order of the events under those locks, and one statement writes. On sqlite the events are counted one by
+one in one transaction.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ from usage.plan_facts import plan_facts_of_many
 from usage.replays import answer_of, events_of
 from usage.statements import KeyTaken, NoPartition
 from usage.uses import Asked, Place, Use, place_of
+from usage.warning_choices import own_thresholds_of
+from usage.warning_mails import ring_for
 
 MOST = 1000
 # Two may meet at a key, or with a plan that changes; three meetings in a row is an overload.
@@ -132,12 +135,14 @@ class _Batch:
             for new in self.new:
                 new.usage["id"] = ids[new.use.key]
         if self.alerts:
-            insert_alerts(self.alerts)
+            ring_for(insert_alerts(self.alerts))
         return [answer for answer in self.answers if answer is not None]
 
     def _places(self) -> list[Place | DomainError]:
         users = sorted({use.user_id for use in _uses(self.events)})
         plans = plan_facts_of_many(users) if users else {}
+        limited = sorted({use.user_id for use in _uses(self.events) if use.metered.limit_field} & plans.keys())
+        self.own_thresholds = own_thresholds_of(limited) if limited else {}
         self.asked = Asked()
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
@@ -198,7 +203,8 @@ class _Batch:
         day[0] += use.amount
         day[1] += place.cost_nanocents
         if own.limit and use.amount > 0:
-            for percent in thresholds_reached(used, own.limit):
+            own_threshold = self.own_thresholds.get((use.user_id, own.feature))
+            for percent in thresholds_reached(used, own.limit, own_threshold):
                 self.alerts.add((use.user_id, own.feature, place.alert_window, percent))
         return Answer(use.key, "accepted", usage, None)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any
 
@@ -88,10 +88,15 @@ def _status(percent: int | None) -> str:
     return "approaching" if percent >= min(WARNING_LEVELS) else "ok"
 
 
-def thresholds_reached(used: int, limit: int | None) -> list[int]:
-    """Those of WARNING_LEVELS at or below which `used` stands. A limit of 0 is a feature that the plan leaves out:
-    nothing to warn of."""
-    return [percent for percent in WARNING_LEVELS if is_reached(percent, used, limit)]
+def thresholds_reached(used: int, limit: int | None, own_threshold: int | None = None) -> list[int]:
+    """The percentages, of WARNING_LEVELS and the customer's own, that `used` has reached, rising. A limit of 0 is a
+    feature that the plan leaves out: nothing to warn of."""
+    return [percent for percent in _in_order(own_threshold) if is_reached(percent, used, limit)]
+
+
+@cache
+def _in_order(own_threshold: int | None) -> list[int]:
+    return sorted({*WARNING_LEVELS, *([] if own_threshold is None else [own_threshold])})
 
 
 def is_reached(percent: int | None, used: int, limit: int | None) -> bool:
@@ -107,14 +112,13 @@ def warnings_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
     """
     warnings = []
     for limit in limits:
-        fixed, own = thresholds_reached(limit["used"], limit["limit"]), limit["own_threshold"]
-        reached = [*fixed, own] if is_reached(own, limit["used"], limit["limit"]) else fixed
-        if reached:
+        if reached := thresholds_reached(limit["used"], limit["limit"], limit["own_threshold"]):
+            fixed = [percent for percent in reached if percent in WARNING_LEVELS]
             warnings.append(
                 {
                     "feature": limit["feature"],
                     "level": WARNING_LEVELS[fixed[-1]] if fixed else CUSTOM,
-                    "threshold": max(reached),
+                    "threshold": reached[-1],
                     "message": _warning(limit),
                     "used": limit["used"],
                     "limit": limit["limit"],

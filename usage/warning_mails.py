@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from billing.models import BillingAccount, BillingMail, UserPlan
+from billing.models import BillingAccount, UserPlan
 from billing.outbox import Event, write
 from billing.subscriptions import live_plan
 from datilio.celery import ring
@@ -87,7 +87,7 @@ def _alert_window(feature: str, user_plan: UserPlan, now: datetime) -> datetime:
 
 def _told(user_plan: UserPlan, limit: LimitOut, threshold: int) -> tuple[str, dict[str, Any]]:
     metered = FEATURES[limit["feature"]]
-    return BillingMail.Kind.USAGE_WARNING.value, {
+    return "usage_warning", {
         "plan": user_plan.plan.name,
         "label": metered.label,
         "unit": metered.unit,

@@ -29,6 +29,10 @@ def test_all_features_stand_there_in_order(alice, give_plan, use):
         "window": "none",
         "resets_at": None,
         "status": "ok",
+        "held": 0,
+        "runs_out_at": None,
+        "can_tell_pace": False,
+        "own_threshold": None,
     }
     assert limits[1]["resets_at"] == NOON.replace(day=16, hour=0)
     assert (limits[2]["used"], limits[2]["status"]) == (7, "unlimited")
@@ -87,6 +91,7 @@ def test_warnings_come_at_80_95_and_100_percent(alice, give_plan, use, used, per
         assert warning == {
             "feature": "synthetic_rows",
             "level": level,
+            "threshold": {"approaching": 80, "critical": 95, "exceeded": 100}[level],
             "message": warning["message"],
             "used": used,
             "limit": 1000,

@@ -5,10 +5,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datilio.errors import InvalidInput
+from usage.batches import record_batch
+from usage.holds import hold, settle
 from usage.limits import limits_of, warnings_of
 from usage.models import UsageAlert, UsageWarningChoice
 from usage.serializers import UsageWarning
 from usage.tests.conftest import NOON
+from usage.uses import use_of
 from usage.warning_choices import Choice, choices_of, set_warning_choices
 
 
@@ -72,6 +75,16 @@ def test_a_choice_counts_from_the_next_use_on(at_half, use):
     set_warning_choices(at_half.pk, {"synthetic_rows": Choice(own_threshold=5)})
     use(at_half, "synthetic_rows", 50)
     assert alerts() == [("synthetic_rows", 5)]
+
+
+def test_a_batch_and_a_hold_that_is_settled_reach_it_too(at_half, use):
+    event = use_of(at_half.pk, "synthetic_rows", 510, source="test", key="of-a-batch")
+    record_batch([event], source="test", now=NOON)
+    assert alerts() == [("synthetic_rows", 50)]
+    set_warning_choices(at_half.pk, {"synthetic_rows": Choice(own_threshold=60)})
+    held = hold(at_half.pk, "synthetic_rows", 200, source="test", key="h", now=NOON)
+    settle(held.hold["id"], 100, source="test", now=NOON)
+    assert alerts() == [("synthetic_rows", 50), ("synthetic_rows", 60)]
 
 
 def test_without_a_choice_everything_is_as_it_was(alice):

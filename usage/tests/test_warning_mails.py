@@ -8,9 +8,12 @@ from django.utils import timezone
 
 from billing.models import BillingAccount, BillingMail, UserPlan
 from usage import tasks, warning_mails
+from usage.batches import record_batch
+from usage.holds import hold, settle
 from usage.limits import limits_of
 from usage.models import UsageAlert
 from usage.tests.conftest import NOON
+from usage.uses import use_of
 from usage.warning_choices import Choice, set_warning_choices
 
 
@@ -54,6 +57,18 @@ def test_the_use_that_reaches_it_rings_for_the_mail(customer, use, django_captur
     assert [one.subject for one in mail.outbox] == ["Your synthetic rows: 80 % of the monthly limit"]
     assert mail.outbox[0].to == ["alice@example.com"]
     assert "You have used 850 of the 1,000 rows that Small allows." in mail.outbox[0].body
+
+
+def test_a_batch_and_a_hold_that_is_settled_ring_as_well(customer, django_capture_on_commit_callbacks):
+    now = timezone.now()
+    with django_capture_on_commit_callbacks(execute=True):
+        event = use_of(customer.pk, "synthetic_rows", 800, source="test", key="of-a-batch")
+        record_batch([event], source="test", now=now)
+    assert len(mail.outbox) == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        held = hold(customer.pk, "synthetic_rows", 200, source="test", key="h", now=now)
+        settle(held.hold["id"], 160, source="test", now=now)
+    assert mail.outbox[1].subject == "Your synthetic rows: 95 % of the monthly limit"
 
 
 def test_the_sweep_tells_what_nobody_rang_for(customer, use, django_capture_on_commit_callbacks):
