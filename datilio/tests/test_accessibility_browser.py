@@ -228,6 +228,8 @@ def test_everything_can_be_reached_by_keyboard(browser, live_server, customer):
     page.keyboard.press("Tab")
     assert focused(page) == "Plan and usage"
     page.keyboard.press("Tab")
+    assert focused(page) == "Usage in detail"
+    page.keyboard.press("Tab")
     assert focused(page) == "Billing"
     page.keyboard.press("Escape")
     assert page.locator("details.menu[open]").count() == 0
