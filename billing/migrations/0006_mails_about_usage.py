@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0004_mails"),
+        ("billing", "0005_one_trial_per_person"),
     ]
 
     operations = [
