@@ -5,10 +5,13 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from billing import stripe_gateway
+from billing import metered, stripe_gateway
 from billing.errors import PlanNameTaken, PlanNotFound
 from billing.models import Plan, PlanPrice
-from billing.pricing import MAX_MONTHS, interval_of, price_cents
+from billing.pricing import MAX_MONTHS, interval_of, price_cents, token_price_cents
+
+# In a Price's metadata: what a million AI tokens cost for who has it, in cents.
+TOKEN_PRICE = "token_price_cents"
 
 # The three plans of Datilio, as they are sold first. Staff change them in the admin; this list is only the beginning.
 FIRST_PLANS: list[dict[str, Any]] = [
@@ -99,7 +102,7 @@ def publish_plan(plan: Plan) -> None:
         plan.stripe_product_id = product.id
         plan.save(update_fields=["stripe_product_id", "updated_at"])
     for months in (1, 12):
-        ensure_price(plan, months)
+        metered.metered_price_beside(ensure_price(plan, months))
     plan.state = Plan.State.PUBLISHED
     plan.save(update_fields=["state", "updated_at"])
 
@@ -113,15 +116,17 @@ def plan_on_sale(plan_id: int) -> Plan:
 
 
 def ensure_price(plan: Plan, months: int) -> PlanPrice:
-    """The Price of (plan, months) at today's amount: ours if known, found at Stripe by its lookup key, or made now.
+    """The Price of (plan, months) at today's amount and token price: ours if known, found at Stripe by its lookup key,
+    or made now.
 
-    Not under a lock: two at once ask Stripe with one idempotency key and store one row.
+    Not under a lock: two at once ask Stripe with one idempotency key and store one row. The token price is a part of
+    it, although Stripe bills it beside: who has this Price keeps the token price with which they bought it.
     """
-    amount = price_cents(plan, months)
-    known = plan.prices.filter(months=months, amount_cents=amount).first()
+    amount, token_price = price_cents(plan, months), token_price_cents(plan)
+    known = plan.prices.filter(months=months, amount_cents=amount, token_price_cents=token_price).first()
     if known:
         return known
-    lookup_key = f"datilio-{plan.uid}-{months}m-{amount}"
+    lookup_key = f"datilio-{plan.uid}-{months}m-{amount}" + (f"-t{token_price}" if token_price else "")
     interval, count = interval_of(months)
     price = stripe_gateway.find_price(lookup_key) or stripe_gateway.create_price(
         product_id=plan.stripe_product_id,
@@ -129,9 +134,14 @@ def ensure_price(plan: Plan, months: int) -> PlanPrice:
         interval=interval,
         interval_count=count,
         lookup_key=lookup_key,
+        metadata={TOKEN_PRICE: str(token_price)} if token_price else None,
     )
     row, _ = PlanPrice.objects.get_or_create(
-        plan=plan, months=months, amount_cents=amount, defaults={"stripe_price_id": price.id}
+        plan=plan,
+        months=months,
+        amount_cents=amount,
+        token_price_cents=token_price,
+        defaults={"stripe_price_id": price.id},
     )
     return row
 
@@ -145,7 +155,13 @@ def adopt_price(plan: Plan, price: Any) -> PlanPrice | None:
     is_ours = price["currency"] == "usd" and recurring["usage_type"] == "licensed" and amount is not None
     if not is_ours or not 1 <= months <= MAX_MONTHS:
         return None
+    metadata = price["metadata"]
+    said = metadata[TOKEN_PRICE] if metadata and TOKEN_PRICE in metadata else "0"
     row, _ = PlanPrice.objects.get_or_create(
-        plan=plan, months=months, amount_cents=amount, defaults={"stripe_price_id": price["id"]}
+        plan=plan,
+        months=months,
+        amount_cents=amount,
+        token_price_cents=int(said) if said.isdecimal() and len(said) < 9 else 0,
+        defaults={"stripe_price_id": price["id"]},
     )
     return row if row.stripe_price_id == price["id"] else None

@@ -13,6 +13,7 @@ from django.utils import timezone
 from billing import catalog, stripe_gateway
 from billing.customers import ensure_customer, locked_account
 from billing.errors import CheckoutNotFound, PlanChangeRequired, StripeUnavailable
+from billing.metered import metered_price_beside
 from billing.models import BillingAccount, Plan, PlanPrice, UserPlan
 from billing.one_plan import close_open_sessions, metadata_of, refuse_what_is_there
 from billing.quotes import trial_days_of
@@ -57,6 +58,7 @@ def open_checkout(account: BillingAccount, price: PlanPrice) -> str:
     session = stripe_gateway.create_checkout_session(
         customer_id=customer_id,
         price_id=price.stripe_price_id,
+        metered_price_id=metered_price_beside(price),
         needs_card=price.amount_cents > 0,
         trial_days=trial_days,
         success_url=settings.BASE_URL + reverse("billing:checkout_return") + "?session_id={CHECKOUT_SESSION_ID}",

@@ -6,6 +6,8 @@ from typing import Any
 import stripe
 
 from billing import stripe_gateway
+from billing.meter_reports import has_unbilled_usage, report_usage_of
+from billing.models import UserPlan
 
 # The comment in the subscription that had to go because a newer purchase completed too.
 REPLACED = "Replaced by a newer purchase"
@@ -14,7 +16,16 @@ _BANK_HAS_LET_GO = frozenset({"won", "warning_closed", "prevented"})
 
 
 def end_now(subscription_id: str, *, comment: str = "") -> None:
-    """End it, whatever is scheduled, and let nobody pay what it still asks for. Gives nothing back."""
+    """End it, whatever is scheduled, and let nobody pay what it still asks for: but AI tokens that were used under a
+    plan in good standing are billed a last time. Gives nothing back."""
+    row = UserPlan.objects.filter(stripe_subscription_id=subscription_id, status="active").first()
+    if row is not None and has_unbilled_usage(row):
+        report_usage_of(row.user_id)
+        for invoice in stripe_gateway.open_invoices(subscription_id):
+            stripe_gateway.void_invoice(invoice["id"])
+        with contextlib.suppress(stripe_gateway.ResourceMissing):
+            stripe_gateway.cancel_now(subscription_id, comment=comment, bill_usage=True)
+        return
     # Missing: it ended between our look and our call, as wanted.
     with contextlib.suppress(stripe_gateway.ResourceMissing):
         stripe_gateway.cancel_now(subscription_id, comment=comment)

@@ -102,16 +102,33 @@ class PlanPrice(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="prices")
     months = models.PositiveSmallIntegerField()
     amount_cents = models.PositiveIntegerField()
+    token_price_cents = models.PositiveIntegerField(
+        default=0, help_text="A million AI tokens, for who has this price. 0: they cost nothing."
+    )
     stripe_price_id = models.CharField(max_length=255, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["plan", "months", "amount_cents"], name="plan_price_made_once"),
+            models.UniqueConstraint(
+                fields=["plan", "months", "amount_cents", "token_price_cents"], name="plan_price_made_once"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.plan} {self.months} mo. ${Decimal(self.amount_cents) / 100:.2f}"
+
+
+class MeteredPrice(models.Model):
+    """The Stripe Price by which AI tokens are billed beside a plan of so many months; see billing/metered.py."""
+
+    months = models.PositiveSmallIntegerField(unique=True)
+    stripe_price_id = models.CharField(max_length=255, unique=True)
+    stripe_meter_id = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"AI tokens, billed every {self.months} mo."
 
 
 class BillingAccount(models.Model):
@@ -159,10 +176,16 @@ class UserPlan(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscribers")
     stripe_subscription_id = models.CharField(max_length=255, unique=True)
     stripe_item_id = models.CharField(max_length=255, blank=True)
+    stripe_metered_item_id = models.CharField(
+        max_length=255, blank=True, help_text="What bills AI tokens. Empty: nothing does, so they cost nothing."
+    )
     stripe_schedule_id = models.CharField(max_length=255, blank=True)
     stripe_price_id = models.CharField(max_length=255)
     duration_months = models.PositiveSmallIntegerField()
     amount_cents = models.PositiveIntegerField(help_text="The price of one period, before discounts and credit.")
+    token_price_cents = models.PositiveIntegerField(
+        default=0, help_text="What a million AI tokens cost now, before the model's factor. 0: nothing."
+    )
 
     status = models.CharField(max_length=30, help_text="Stripe's word: active, trialing, past_due, canceled, ...")
     is_live = models.BooleanField(
@@ -283,6 +306,48 @@ class UserPlan(models.Model):
         if self.ended_at or self.cancel_at:
             return self.ended_at or self.cancel_at
         return self.current_period_end if self.amount_cents else None
+
+
+class TokenCharge(models.Model):
+    """What a user's AI tokens of one day cost, by model and rate: a line of the receipt, and what Stripe is told.
+
+    Grown by usage/statements.py in the statement that counts the tokens; reported by billing/meter_reports.py, which
+    alone writes the columns from `metered_nanocents` on. Days begin at the second at which the bill's period does, so
+    that none lies in two bills. A nanocent is 10^-9 cents: cost = tokens * factor * price_cents, exactly.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    period_start = models.DateTimeField(help_text="Of the bill that it stands on.")
+    day_start = models.DateTimeField(help_text="Its time at Stripe.")
+    model = models.CharField(max_length=80, blank=True)
+    factor = models.PositiveIntegerField(help_text="The model's factor in thousandths.")
+    price_cents = models.PositiveIntegerField(help_text="A million tokens at factor 1.0.")
+    tokens = models.BigIntegerField()
+    cost_nanocents = models.BigIntegerField()
+    metered_nanocents = models.BigIntegerField(default=0, db_default=0, help_text="What Stripe has acknowledged.")
+    in_flight_nanocents = models.BigIntegerField(
+        default=0, db_default=0, help_text="What was sent and not acknowledged yet: sent again until it is."
+    )
+    in_flight_since = models.DateTimeField(null=True, blank=True)
+    try_after = models.DateTimeField(null=True, blank=True, help_text="Somebody is at it until then.")
+    resent = models.PositiveIntegerField(default=0, db_default=0, help_text="How often Stripe had lost some of it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "period_start", "day_start", "model", "factor", "price_cents"], name="one_token_charge"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["user"],
+                condition=Q(metered_nanocents__lt=F("cost_nanocents")),
+                name="token_charge_to_report",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.day_start:%Y-%m-%d} {self.model} {self.tokens}"
 
 
 class IdempotentAnswer(models.Model):

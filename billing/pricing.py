@@ -19,6 +19,11 @@ def price_cents(plan: Plan, months: int) -> int:
     return to_cents(plan.price_monthly) * months
 
 
+def token_price_cents(plan: Plan) -> int:
+    """What a million AI tokens cost under a plan; 0: nothing."""
+    return to_cents(plan.ai_token_price_per_million or Decimal(0))
+
+
 def interval_of(months: int) -> tuple[str, int]:
     """Stripe's recurring interval and count: (year, n/12) when 12 divides the months, else (month, n)."""
     return ("year", months // 12) if months % 12 == 0 else ("month", months)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from billing import stripe_gateway
 from billing.changes import kind_of_change
 from billing.errors import ChangeScheduled, QuoteInvalid
+from billing.metered import is_for_usage, metered_price_beside, usage_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.pricing import interval_of, trial_days
 from billing.stripe_gateway import Upgrade
@@ -139,10 +140,14 @@ def kind_of(live: UserPlan | None, price: PlanPrice) -> Kind:
 
 def upgrade_of(live: UserPlan, price: PlanPrice, proration_date: int | None) -> Upgrade:
     """The change at Stripe, for the preview and for the purchase alike."""
+    # What bills tokens need not change with the plan, only with the interval.
+    keeps = live.stripe_metered_item_id and live.duration_months == price.months
     return Upgrade(
         subscription_id=live.stripe_subscription_id,
         item_id=live.stripe_item_id,
         price_id=price.stripe_price_id,
+        metered_item_id=live.stripe_metered_item_id,
+        metered_price_id="" if keeps else metered_price_beside(price, live),
         proration_date=None if live.in_trial else proration_date,
         # An upgrade in the trial of a smaller plan must not give the larger one for nothing.
         ends_trial=live.in_trial,
@@ -189,7 +194,9 @@ def _start(account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> 
     free_days = trial_days_of(account, price)
     assert account.stripe_customer_id
     card = price.amount_cents and stripe_gateway.card_on_file(account.stripe_customer_id)
-    invoice = stripe_gateway.preview_new_subscription(account.stripe_customer_id, price.stripe_price_id)
+    invoice = stripe_gateway.preview_new_subscription(
+        account.stripe_customer_id, price.stripe_price_id, metered_price_beside(price)
+    )
     line = invoice["lines"]["data"][0]
     begins, ends = line["period"]["start"], line["period"]["end"]
     pays_with: Literal["card", "checkout", "nothing"] = "nothing"
@@ -229,12 +236,15 @@ def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice) ->
         return price.amount_cents
     goes_on = interval_of(live.duration_months) == interval_of(price.months) and live.amount_cents and not live.in_trial
     if goes_on:
-        return stripe_gateway.preview_renewal_at(
+        renewal = stripe_gateway.preview_renewal_at(
             live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
-        )["total"]
+        )
+        return renewal["total"] - usage_cents(renewal)
     if not all(_lasts(discount, price) for discount in upgrade["discounts"]):
         return price.amount_cents
-    whole = next(line for line in upgrade["lines"]["data"] if not _is_proration(line["parent"]))
+    whole = next(
+        line for line in upgrade["lines"]["data"] if not _is_proration(line["parent"]) and not is_for_usage(line)
+    )
     return whole["amount"] - sum(one["amount"] for one in whole["discount_amounts"])
 
 
@@ -253,7 +263,8 @@ def _from_the_next_bill_on(kind: Literal["resume", "downgrade"], live: UserPlan,
         renewal = stripe_gateway.preview_renewal_at(
             live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
         )
-        cents = renewal["amount_due"]
+        # What will have been used by then nobody knows.
+        cents = max(0, renewal["amount_due"] - usage_cents(renewal))
     return _quote(
         kind,
         price,
@@ -309,6 +320,8 @@ def _lines(lines: Iterable[Any]) -> list[QuoteLine]:
             is_proration=_is_proration(line["parent"]),
         )
         for line in lines
+        # Where no tokens were used, Stripe's line over nothing is no news.
+        if line["amount"] or not is_for_usage(line)
     ]
 
 

@@ -23,6 +23,7 @@ from billing.customers import locked_account
 from billing.drift import Found, check_plan, check_subscriptions, check_trigger, check_user
 from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, Drift, Plan, ReconcileRun
+from billing.usage_drift import check_usage
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +233,8 @@ class _Walk:
 
     def _user(self, user_id: int) -> None:
         with locked_account(user_id) as account:
-            self._record(check_user(account, heal=self.heal), str(user_id))
+            found = check_user(account, heal=self.heal)
+            self._record([*found, *check_usage(account, heal=self.heal)], str(user_id))
 
     def _subscriptions(self) -> Iterator[tuple[str, Callable[[], None]]]:
         while True:

@@ -287,7 +287,13 @@ def find_price(lookup_key: str) -> stripe.Price | None:
 
 @_our_errors()
 def create_price(
-    *, product_id: str, amount_cents: int, interval: str, interval_count: int, lookup_key: str
+    *,
+    product_id: str,
+    amount_cents: int,
+    interval: str,
+    interval_count: int,
+    lookup_key: str,
+    metadata: dict[str, str] | None = None,
 ) -> stripe.Price:
     """https://docs.stripe.com/api/prices/create"""
     params: dict[str, Any] = {
@@ -297,7 +303,111 @@ def create_price(
         "recurring": {"interval": interval, "interval_count": interval_count},
         "lookup_key": lookup_key,
     }
+    if metadata:
+        params["metadata"] = metadata
     return _once(_client().v1.prices.create, params, key=f"price-{product_id}-{lookup_key}")
+
+
+# --- what is billed by use --------------------------------------------------------------------------------------------
+
+
+@_our_errors()
+def find_meter(event_name: str) -> stripe.billing.Meter | None:
+    """The active meter that listens to an event name. https://docs.stripe.com/api/billing/meter/list"""
+    meters = _client().v1.billing.meters.list({"status": "active", "limit": 100})
+    return next((meter for meter in meters.auto_paging_iter() if meter["event_name"] == event_name), None)
+
+
+@_our_errors()
+def create_meter(*, event_name: str, display_name: str) -> stripe.billing.Meter:
+    """A meter that adds up `value` by `stripe_customer_id`. https://docs.stripe.com/api/billing/meter/create"""
+    params: Any = {
+        "event_name": event_name,
+        "display_name": display_name,
+        "default_aggregation": {"formula": "sum"},
+        "customer_mapping": {"type": "by_id", "event_payload_key": "stripe_customer_id"},
+        "value_settings": {"event_payload_key": "value"},
+    }
+    return _once(_client().v1.billing.meters.create, params, key=f"meter-{event_name}")
+
+
+@_our_errors()
+def create_metered_price(
+    *,
+    meter_id: str,
+    product_name: str,
+    unit_amount_decimal: str,
+    interval: str,
+    interval_count: int,
+    lookup_key: str,
+) -> stripe.Price:
+    """A price per unit of a meter, in cents with up to 12 decimals, of a product of its own.
+
+    https://docs.stripe.com/api/prices/create#create_price-unit_amount_decimal
+    """
+    params: Any = {
+        "product_data": {"name": product_name},
+        "currency": "usd",
+        "unit_amount_decimal": unit_amount_decimal,
+        "recurring": {
+            "interval": interval,
+            "interval_count": interval_count,
+            "usage_type": "metered",
+            "meter": meter_id,
+        },
+        "lookup_key": lookup_key,
+    }
+    return _once(_client().v1.prices.create, params, key=f"price-{meter_id}-{lookup_key}")
+
+
+# Part of what Stripe answers to an identifier that it has: https://docs.stripe.com/api/billing/meter-event/create
+_HAS_IT_ALREADY = "already exists with identifier"
+
+
+@_our_errors()
+def send_meter_event(*, event_name: str, customer_id: str, value: int, identifier: str, at: datetime) -> None:
+    """Report usage; the same identifier within 24 hours is counted once. https://docs.stripe.com/api/billing/meter-event/create
+
+    at: up to 35 days ago. Raises StripeRefused for an event that Stripe does not take.
+    """
+    params: Any = {
+        "event_name": event_name,
+        "payload": {"stripe_customer_id": customer_id, "value": str(value)},
+        "identifier": identifier,
+        "timestamp": int(at.timestamp()),
+    }
+    try:
+        _client().v1.billing.meter_events.create(params)
+    except stripe.InvalidRequestError as exc:
+        if _HAS_IT_ALREADY not in str(exc):
+            raise
+
+
+@_our_errors()
+def metered_by_hour(meter_id: str, customer_id: str, start: datetime, end: datetime) -> dict[int, int]:
+    """{Unix time of an hour: what the meter has counted in it}; start and end are whole hours.
+
+    https://docs.stripe.com/api/billing/meter-event-summary/list
+    """
+    page = _client().v1.billing.meters.event_summaries.list(
+        meter_id,
+        {
+            "customer": customer_id,
+            "start_time": int(start.timestamp()),
+            "end_time": int(end.timestamp()),
+            "value_grouping_window": "hour",
+            "limit": 100,
+        },
+    )
+    return {summary["start_time"]: round(summary["aggregated_value"]) for summary in page.auto_paging_iter()}
+
+
+@_our_errors()
+def add_item(subscription_id: str, price_id: str) -> stripe.Subscription:
+    """Bill a metered price beside what is there, from now on. https://docs.stripe.com/api/subscriptions/update"""
+    return _client().v1.subscriptions.update(
+        subscription_id, {"items": [{"price": price_id}], "proration_behavior": "none"}
+    )
 
 
 # --- Checkout ---------------------------------------------------------------------------------------------------------
@@ -308,6 +418,7 @@ def create_checkout_session(
     *,
     customer_id: str,
     price_id: str,
+    metered_price_id: str,
     needs_card: bool,
     trial_days: int,
     success_url: str,
@@ -315,11 +426,14 @@ def create_checkout_session(
     metadata: dict[str, str],
     idempotency_key: str,
 ) -> stripe.checkout.Session:
-    """https://docs.stripe.com/api/checkout/sessions/create. success_url may hold {CHECKOUT_SESSION_ID}."""
+    """https://docs.stripe.com/api/checkout/sessions/create. success_url may hold {CHECKOUT_SESSION_ID}.
+
+    metered_price_id: what bills usage beside the plan; "" for nothing.
+    """
     params: SessionCreateParams = {
         "mode": "subscription",
         "customer": customer_id,
-        "line_items": [{"price": price_id, "quantity": 1}],
+        "line_items": [{"price": price_id, "quantity": 1}, *_metered(metered_price_id)],  # type: ignore[list-item]
         "payment_method_collection": "always" if needs_card else "if_required",
         "success_url": success_url,
         "cancel_url": cancel_url,
@@ -406,14 +520,18 @@ def create_subscription(
     card_id: str | None,
     metadata: dict[str, str],
     idempotency_key: str,
+    metered_price_id: str = "",
     trial_days: int = 0,
     trial_end: datetime | None = None,
     ends_with_trial: bool = False,
 ) -> stripe.Subscription:
-    """Charge now or create nothing. Raises PaymentFailed. https://docs.stripe.com/api/subscriptions/create"""
+    """Charge now or create nothing. Raises PaymentFailed. https://docs.stripe.com/api/subscriptions/create
+
+    metered_price_id: what bills usage beside the plan; "" for nothing.
+    """
     params: SubscriptionCreateParams = {
         "customer": customer_id,
-        "items": [{"price": price_id}],
+        "items": [{"price": price_id}, *_metered(metered_price_id)],  # type: ignore[list-item]
         "payment_behavior": "error_if_incomplete",
         "metadata": metadata,
     }
@@ -428,27 +546,37 @@ def create_subscription(
     return _once(_client().v1.subscriptions.create, params, key=idempotency_key)
 
 
+def _metered(price_id: str) -> list[dict[str, Any]]:
+    """The item that bills usage; it has no quantity."""
+    return [{"price": price_id}] if price_id else []
+
+
 @dataclass(frozen=True)
 class Upgrade:
     """A change of price that takes effect and is charged at once; preview and change are made of the same one.
 
-    proration_date: Unix seconds; None is Stripe's now. starts_anew: a new period begins now (from free to paid, or
-    the end of a trial). undoes_end: a cancellation that was scheduled is taken back with it.
+    metered_item_id, metered_price_id: the item that bills usage and the price that it takes on (no id: a new item);
+    no price: what is there stays as it is. proration_date: Unix seconds; None is Stripe's now. starts_anew: a new
+    period begins now (from free to paid, or the end of a trial). undoes_end: a cancellation that was scheduled is
+    taken back with it.
     """
 
     subscription_id: str
     item_id: str
     price_id: str
     proration_date: int | None
+    metered_item_id: str = ""
+    metered_price_id: str = ""
     ends_trial: bool = False
     starts_anew: bool = False
     undoes_end: bool = False
 
     def _params(self) -> dict[str, Any]:
-        params: dict[str, Any] = {
-            "items": [{"id": self.item_id, "price": self.price_id}],
-            "proration_behavior": "always_invoice",
-        }
+        items: list[dict[str, Any]] = [{"id": self.item_id, "price": self.price_id}]
+        if self.metered_price_id:
+            metered = {"price": self.metered_price_id}
+            items.append(metered | ({"id": self.metered_item_id} if self.metered_item_id else {}))
+        params: dict[str, Any] = {"items": items, "proration_behavior": "always_invoice"}
         if self.proration_date:
             params["proration_date"] = self.proration_date
         if self.ends_trial:
@@ -527,11 +655,10 @@ def preview_renewal_at(
 
 
 @_our_errors()
-def preview_new_subscription(customer_id: str, price_id: str) -> stripe.Invoice:
+def preview_new_subscription(customer_id: str, price_id: str, metered_price_id: str = "") -> stripe.Invoice:
     """The first invoice of a subscription that is not there yet."""
-    return _client().v1.invoices.create_preview(
-        {"customer": customer_id, "subscription_details": {"items": [{"price": price_id}]}}
-    )
+    items: Any = [{"price": price_id}, *_metered(metered_price_id)]
+    return _client().v1.invoices.create_preview({"customer": customer_id, "subscription_details": {"items": items}})
 
 
 @_our_errors()
@@ -546,31 +673,40 @@ def create_schedule(subscription_id: str) -> stripe.SubscriptionSchedule:
 
 @_our_errors()
 def schedule_next_price(
-    schedule: stripe.SubscriptionSchedule, *, price_id: str, interval: str, interval_count: int
+    schedule: stripe.SubscriptionSchedule,
+    *,
+    price_id: str,
+    metered_price_id: str,
+    interval: str,
+    interval_count: int,
 ) -> stripe.SubscriptionSchedule:
-    """Another price from the end of the schedule's present phase on. Repeating it changes nothing.
+    """Another price from the end of the schedule's present phase on, and what bills usage beside it ("": nothing does).
+    Repeating it changes nothing.
 
     https://docs.stripe.com/api/subscription_schedules/update: the present phase has to be named again, with its start.
     """
     present = schedule["phases"][-1]
-    return _client().v1.subscription_schedules.update(
-        schedule["id"],
-        {
-            "end_behavior": "release",
-            "proration_behavior": "none",
-            "phases": [
-                {
-                    "items": [{"price": item["price"], "quantity": item["quantity"]} for item in present["items"]],
-                    "start_date": present["start_date"],
-                    "end_date": present["end_date"],
-                },
-                {
-                    "items": [{"price": price_id, "quantity": 1}],
-                    "duration": {"interval": interval, "interval_count": interval_count},
-                },
-            ],
-        },
-    )
+    params: Any = {
+        "end_behavior": "release",
+        "proration_behavior": "none",
+        "phases": [
+            {
+                "items": [_same_item(item) for item in present["items"]],
+                "start_date": present["start_date"],
+                "end_date": present["end_date"],
+            },
+            {
+                "items": [{"price": price_id, "quantity": 1}, *_metered(metered_price_id)],
+                "duration": {"interval": interval, "interval_count": interval_count},
+            },
+        ],
+    }
+    return _client().v1.subscription_schedules.update(schedule["id"], params)
+
+
+def _same_item(item: Any) -> Any:
+    """An item of a phase, to be named again. A metered one has no quantity."""
+    return {"price": item["price"]} | ({"quantity": item["quantity"]} if "quantity" in item else {})
 
 
 @_our_errors()
@@ -598,9 +734,14 @@ def undo_cancellation(subscription_id: str) -> stripe.Subscription:
 
 
 @_our_errors()
-def cancel_now(subscription_id: str, *, comment: str = "") -> stripe.Subscription:
-    """https://docs.stripe.com/api/subscriptions/cancel. Raises ResourceMissing when it has ended already."""
+def cancel_now(subscription_id: str, *, comment: str = "", bill_usage: bool = False) -> stripe.Subscription:
+    """https://docs.stripe.com/api/subscriptions/cancel. Raises ResourceMissing when it has ended already.
+
+    bill_usage: a last invoice asks for what was used and not billed yet.
+    """
     params: SubscriptionCancelParams = {"cancellation_details": {"comment": comment}} if comment else {}
+    if bill_usage:
+        params["invoice_now"] = True
     return _client().v1.subscriptions.cancel(subscription_id, params)
 
 

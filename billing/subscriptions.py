@@ -17,6 +17,8 @@ from billing.errors import (
     QuoteExpired,
     StripeUnavailable,
 )
+from billing.meter_reports import report_usage_of
+from billing.metered import metered_price_beside
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.one_plan import close_open_sessions, has_something_to_come, metadata_of, refuse_what_is_there
 from billing.portal import open_portal
@@ -43,6 +45,7 @@ def preview_purchase(user: AbstractBaseUser, plan_id: int, months: int) -> Quote
     with locked_account(user.pk) as account:
         live = sync_locked(account)
         refuse_what_is_there(account, live, price)
+        _report_what_is_billed_now(live, price)
         return make_quote(account, live, price)
 
 
@@ -62,6 +65,7 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
     with locked_account(user.pk) as account:
         live = sync_locked(account)
         refuse_what_is_there(account, live, price)
+        _report_what_is_billed_now(live, price)
         if confirmed:
             if confirmed.is_expired:
                 raise QuoteExpired(preview=quote_out(make_quote(account, live, price)))
@@ -138,6 +142,7 @@ def _start(account: BillingAccount, price: PlanPrice) -> None:
             customer_id=customer_id,
             price_id=price.stripe_price_id,
             card_id=card_id,
+            metered_price_id=metered_price_beside(price),
             trial_days=trial_days,
             metadata=metadata_of(account, price),
             # What came last is part of the key: what was bought, ended and is bought again is another purchase.
@@ -218,8 +223,18 @@ def _schedule(live: UserPlan, price: PlanPrice) -> None:
     schedule = stripe_gateway.create_schedule(live.stripe_subscription_id)
     interval, count = interval_of(price.months)
     stripe_gateway.schedule_next_price(
-        schedule, price_id=price.stripe_price_id, interval=interval, interval_count=count
+        schedule,
+        price_id=price.stripe_price_id,
+        metered_price_id=metered_price_beside(price, live),
+        interval=interval,
+        interval_count=count,
     )
+
+
+def _report_what_is_billed_now(live: UserPlan | None, price: PlanPrice) -> None:
+    """Another interval begins a new period at once, and bills what was used in the present one."""
+    if live is not None and live.stripe_metered_item_id and live.duration_months != price.months:
+        report_usage_of(live.user_id)
 
 
 def _look_again(account: BillingAccount) -> UserPlan:

@@ -20,6 +20,7 @@ from billing import disputes as disputes_of_plan
 from billing import notices, stripe_gateway
 from billing.customers import locked_account
 from billing.ending import end_replaced
+from billing.metered import usage_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
 
 logger = logging.getLogger(__name__)
@@ -213,10 +214,16 @@ def _item(subscription: stripe.Subscription) -> Any:
     return next((item for item in items if item["price"]["recurring"]["usage_type"] == "licensed"), items[0])
 
 
+def metered_item(subscription: stripe.Subscription) -> Any:
+    """The item that bills AI tokens; None: nothing does."""
+    items = subscription["items"]["data"]
+    return next((item for item in items if item["price"]["recurring"]["usage_type"] == "metered"), None)
+
+
 def _price_ids(subscription: stripe.Subscription) -> list[str]:
     ids = [_item(subscription)["price"]["id"]]
     if phase := _next_phase(subscription):
-        ids.append(phase["items"][0]["price"])
+        ids += [item["price"] for item in phase["items"]]
     if waiting := subscription["pending_update"]:
         ids += [item["price"]["id"] for item in waiting["subscription_items"] or []]
     return ids
@@ -242,6 +249,7 @@ def _columns(account: BillingAccount, look: _Look) -> dict[str, Any]:
     cancel_at = subscription["cancel_at"]
     if cancel_at is None and subscription["cancel_at_period_end"]:
         cancel_at = item["current_period_end"]
+    metered = metered_item(subscription)
     columns = {
         "user_id": account.user_id,
         "plan_id": look.price.plan_id,
@@ -249,6 +257,9 @@ def _columns(account: BillingAccount, look: _Look) -> dict[str, Any]:
         "stripe_price_id": look.price.stripe_price_id,
         "duration_months": look.price.months,
         "amount_cents": look.price.amount_cents,
+        "stripe_metered_item_id": metered["id"] if metered else "",
+        # Where Stripe would bill nothing, they cost nothing.
+        "token_price_cents": look.price.token_price_cents if metered else 0,
         "status": status,
         "is_live": look.is_live,
         "start_date": _time(subscription["start_date"]),
@@ -285,7 +296,8 @@ def _changing(look: _Look) -> dict[str, Any]:
     """What it is going to change to: scheduled, or waiting for the bank's consent."""
     subscription = look.subscription
     phase, waiting = _next_phase(subscription), subscription["pending_update"]
-    pending = look.prices.get(phase["items"][0]["price"]) if phase else None
+    next_items = phase["items"] if phase else []
+    pending = next((look.prices[item["price"]] for item in next_items if item["price"] in look.prices), None)
     awaited = next(
         (
             look.prices[item["price"]["id"]]
@@ -305,7 +317,8 @@ def _changing(look: _Look) -> dict[str, Any]:
 
 
 def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
-    """What the next renewal is going to cost and when; Stripe is asked only where it is not simply the price."""
+    """What the next renewal is going to cost and when, without what tokens will have cost by then; Stripe is asked
+    only where it is not simply the price."""
     subscription, item = look.subscription, look.item
     nothing = {"next_charge_cents": None, "next_charge_at": None}
     renews = subscription["status"] in ("active", "trialing", "past_due")
@@ -316,11 +329,11 @@ def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
         subscription["discounts"]
         or subscription["customer"]["balance"]
         or _next_phase(subscription)
-        or len(subscription["items"]["data"]) > 1
+        or sum("quantity" in item for item in subscription["items"]["data"]) > 1
     )
     if not is_plain:
         preview = stripe_gateway.preview_next_invoice(subscription["id"])
-        cents = preview["amount_due"] if preview else 0
+        cents = max(0, preview["amount_due"] - usage_cents(preview)) if preview else 0
     if not cents and not look.price.amount_cents:
         return nothing
     return {"next_charge_cents": cents, "next_charge_at": _time(item["current_period_end"])}

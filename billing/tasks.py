@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from djstripe.models import WebhookEventTrigger
 
-from billing import idempotency, outbox, reconcile, reminders, webhooks
+from billing import idempotency, meter_reports, outbox, reconcile, reminders, webhooks
 from billing.errors import StripeUnavailable
 from datilio.celery import ring
 
@@ -45,6 +45,15 @@ def sweep_billing_mails() -> None:
     """Send the mails that a lost message, a crash or a mail server that was down left behind."""
     for key in outbox.due_keys(timezone.now()):
         ring(send_billing_mail, key)
+
+
+@shared_task
+def report_token_usage() -> None:
+    """Tell Stripe's meter what AI tokens have cost since it was told last. Lost or late: the next run goes on."""
+    try:
+        meter_reports.report_usage(timezone.now())
+    except StripeUnavailable:
+        logger.warning("Stripe is down: usage is reported later")
 
 
 @shared_task(time_limit=3600)

@@ -207,6 +207,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "billing.tasks.sweep_billing_mails",
         "schedule": timedelta(minutes=1),
     },
+    # Well within the hour in which Stripe's draft of a renewal still takes in what is reported.
+    "report AI tokens to Stripe's meter": {
+        "task": "billing.tasks.report_token_usage",
+        "schedule": timedelta(minutes=1),
+    },
     # Often, so that a reminder is late by hours and never by a day; each is written once.
     "remind of what is going to be charged": {
         "task": "billing.tasks.write_reminders",

@@ -1,6 +1,7 @@
 """Staff look at usage here and change none of it; API keys are made and revoked here."""
 
 from functools import cached_property
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,7 +13,8 @@ from django.utils import timezone
 
 from datilio.read_only_admin import ReadOnlyAdmin
 from usage.api_keys import SCOPES, make_api_key, revoke_api_key
-from usage.models import ApiKey, UsageAlert, UsageCounter, UsageEvent, UsageWarningChoice
+from usage.models import ApiKey, ModelFactor, SpendCap, UsageAlert, UsageCounter, UsageEvent, UsageWarningChoice
+from usage.price_book import AHEAD
 
 
 class ShortPaginator(Paginator):
@@ -57,6 +59,54 @@ class UsageAlertAdmin(UsageAdmin):
 class UsageWarningChoiceAdmin(UsageAdmin):
     list_display = ("user", "feature", "own_threshold", "mails")
     list_filter = ("feature", "mails")
+
+
+class ModelFactorForm(forms.ModelForm):
+    class Meta:
+        model = ModelFactor
+        fields = ("model", "factor", "valid_from")
+
+    def clean_valid_from(self) -> Any:
+        valid_from = self.cleaned_data["valid_from"]
+        # Every process has looked at the book again by then: all agree from the first event on.
+        if valid_from < timezone.now() + AHEAD:
+            raise forms.ValidationError(
+                f"At least {AHEAD.seconds // 60} minutes ahead: what is used is not priced anew."
+            )
+        return valid_from
+
+
+@admin.register(ModelFactor)
+class ModelFactorAdmin(admin.ModelAdmin):
+    """The price book: versions are added. Until one is in force it may be changed or taken back."""
+
+    form = ModelFactorForm
+    list_display = ("model", "factor", "valid_from", "is_in_force")
+    list_filter = ("model",)
+    search_fields = ("model",)
+
+    @admin.display(boolean=True, description="in force or past")
+    def is_in_force(self, row: ModelFactor) -> bool:
+        return row.valid_from <= timezone.now() + AHEAD
+
+    def has_change_permission(self, request: HttpRequest, obj: ModelFactor | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or not self.is_in_force(obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: ModelFactor | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or not self.is_in_force(obj))
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        # Deleting many at once would not ask for each.
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+
+@admin.register(SpendCap)
+class SpendCapAdmin(ReadOnlyAdmin):
+    list_display = ("user", "cents", "updated_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email__exact",)
 
 
 class ApiKeyForm(forms.ModelForm):

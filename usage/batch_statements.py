@@ -7,9 +7,12 @@ from typing import Any
 
 from django.db import connection
 
+from usage.costs import Charge
 from usage.statements import prepared, told_apart
 from usage.uses import Place, Use
 
+# (user, model, how it is charged): what names a TokenCharge; its numbers are [tokens, nanocents].
+ChargeKey = tuple[int, str, Charge]
 # (user, feature, window start): what names a counter.
 CounterKey = tuple[int, str, datetime]
 
@@ -73,8 +76,9 @@ WRITE = """
         WITH ORDINALITY AS c (user_id, feature, window_start, resets_at, limit_then, n)
     ), new AS (
         SELECT * FROM unnest(%(ns)s::int[], %(amounts)s::bigint[], %(times)s::timestamptz[], %(keys)s::text[],
-            %(prints)s::text[], %(models)s::text[], %(costs)s::bigint[], %(used)s::bigint[])
-        WITH ORDINALITY AS e (n, amount, timestamp, key, fingerprint, model, cost, used_after, i)
+            %(prints)s::text[], %(models)s::text[], %(costs)s::bigint[], %(periods)s::timestamptz[],
+            %(used)s::bigint[])
+        WITH ORDINALITY AS e (n, amount, timestamp, key, fingerprint, model, cost, billed_from, used_after, i)
     ), bump AS (
         UPDATE usage_usagecounter c SET used = c.used + b.amount
         FROM unnest(%(b_ids)s::bigint[], %(b_amounts)s::bigint[]) b (id, amount) WHERE c.id = b.id
@@ -85,11 +89,20 @@ WRITE = """
         ORDER BY u.user_id, u.feature COLLATE "C", u.day
         ON CONFLICT (user_id, feature, day) DO UPDATE
         SET amount = d.amount + excluded.amount, cost_nanocents = d.cost_nanocents + excluded.cost_nanocents
+    ), charge AS (
+        INSERT INTO billing_tokencharge AS t (user_id, period_start, day_start, model, factor, price_cents, tokens,
+                                              cost_nanocents)
+        SELECT * FROM unnest(%(t_users)s::bigint[], %(t_periods)s::timestamptz[], %(t_days)s::timestamptz[],
+            %(t_models)s::text[], %(t_factors)s::int[], %(t_prices)s::int[], %(t_tokens)s::bigint[],
+            %(t_costs)s::bigint[]) u (user_id, period_start, day_start, model, factor, price_cents, tokens, cost)
+        ORDER BY u.user_id, u.period_start, u.day_start, u.model COLLATE "C", u.factor, u.price_cents
+        ON CONFLICT (user_id, period_start, day_start, model, factor, price_cents) DO UPDATE
+        SET tokens = t.tokens + excluded.tokens, cost_nanocents = t.cost_nanocents + excluded.cost_nanocents
     ), event AS (
         INSERT INTO usage_usageevent (user_id, feature, amount, timestamp, source, key, model, cost_nanocents,
-                                      window_start, resets_at, used_after, limit_then)
+                                      billed_from, window_start, resets_at, used_after, limit_then)
         SELECT c.user_id, c.feature, e.amount, e.timestamp, %(source)s, e.key, e.model, e.cost,
-               c.window_start, c.resets_at, e.used_after, c.limit_then
+               e.billed_from, c.window_start, c.resets_at, e.used_after, c.limit_then
         FROM new e JOIN counter c USING (n) ORDER BY e.i
         RETURNING id, key, timestamp
     ), key AS (
@@ -135,8 +148,10 @@ def write_events(
     new: Sequence[NewEvent],
     counters: dict[CounterKey, Counter],
     days: dict[tuple[int, str, date], list[int]],
+    charges: dict[ChargeKey, list[int]],
 ) -> dict[str, int]:
-    """Write the events with their keys, the counters' and the days' new numbers. Returns {key: the event's id}.
+    """Write the events with their keys, the counters', the days' and the charges' new numbers. Returns {key: the
+    event's id}.
 
     Raises KeyTaken, NoPartition: then the transaction must be taken back.
     """
@@ -159,6 +174,7 @@ def write_events(
         "prints": texts(event.fingerprint for event in new),
         "models": texts(event.use.model for event in new),
         "costs": numbers(event.place.cost_nanocents for event in new),
+        "periods": times(event.place.charge.period_start if event.place.charge else None for event in new),
         "used": numbers(event.used_after for event in new),
         "b_ids": numbers(counter.id for counter in changed),
         "b_amounts": numbers(counter.used - counter.before for counter in changed),
@@ -167,6 +183,14 @@ def write_events(
         "d_days": texts(day.isoformat() for _, _, day in days),
         "d_amounts": numbers(amount for amount, _ in days.values()),
         "d_costs": numbers(cost for _, cost in days.values()),
+        "t_users": numbers(user for user, _, _ in charges),
+        "t_periods": times(charge.period_start for _, _, charge in charges),
+        "t_days": times(charge.day_start for _, _, charge in charges),
+        "t_models": texts(model for _, model, _ in charges),
+        "t_factors": numbers(charge.factor for _, _, charge in charges),
+        "t_prices": numbers(charge.price_cents for _, _, charge in charges),
+        "t_tokens": numbers(tokens for tokens, _ in charges.values()),
+        "t_costs": numbers(cost for _, cost in charges.values()),
     }
     with told_apart():
         return dict(_fetch_all(WRITE, params))

@@ -16,6 +16,7 @@ from psycopg import errors as pg
 
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
 from usage.batch_statements import (
+    ChargeKey,
     CounterKey,
     NewEvent,
     insert_alerts,
@@ -113,6 +114,7 @@ class _Batch:
         # {key: (fingerprint, UsageOut)} of what is counted, before or in this batch.
         self.counted: dict[str, tuple[str, dict[str, Any] | None]] = {}
         self.days: dict[tuple[int, str, date], list[int]] = {}
+        self.charges: dict[ChargeKey, list[int]] = {}
         self.alerts: set[tuple[int, str, datetime, int]] = set()
         self.in_the_way: set[int] = set()
 
@@ -131,7 +133,7 @@ class _Batch:
         if self.in_the_way and self.look_for_expired:
             raise _HoldsInTheWay(sorted(self.in_the_way))
         if self.new:
-            ids = write_events(self.source, self.new, self.counters, self.days)
+            ids = write_events(self.source, self.new, self.counters, self.days, self.charges)
             for new in self.new:
                 new.usage["id"] = ids[new.use.key]
         if self.alerts:
@@ -202,6 +204,10 @@ class _Batch:
         day = self.days.setdefault((use.user_id, own.feature, place.day), [0, 0])
         day[0] += use.amount
         day[1] += place.cost_nanocents
+        if place.charge is not None:
+            charged = self.charges.setdefault((use.user_id, use.model, place.charge), [0, 0])
+            charged[0] += use.amount
+            charged[1] += place.cost_nanocents
         if own.limit and use.amount > 0:
             own_threshold = self.own_thresholds.get((use.user_id, own.feature))
             for percent in thresholds_reached(used, own.limit, own_threshold):

@@ -38,6 +38,25 @@ class LimitExceeded(UpgradeNeeded):
     code = "limit_exceeded"
 
 
+class SpendCapReached(DomainError):
+    """The customer's own cap on AI tokens. details: feature, limit_name ("spend_cap"), used, held and limit in dollars
+    (two decimals; `used_exact`, `held_exact`, `cost_exact` with all of them), resets_at, upgrade_url (absolute: the
+    page on which they can raise it)."""
+
+    code = "spend_cap_reached"
+    status = 402
+
+    def __init__(self, message: str, **details: Any) -> None:
+        path = reverse("usage:ai_costs")
+        super().__init__(
+            message,
+            upgrade_url=f"{settings.BASE_URL}{path}",
+            next_url=path,
+            next_label="Change your cap",
+            **details,
+        )
+
+
 class NothingToRemove(DomainError):
     """details: feature, used."""
 

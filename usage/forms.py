@@ -3,16 +3,31 @@ once."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
 
 from usage.features import FEATURES, feature_choices
+from usage.models import MAX_CAP_CENTS
 from usage.warning_choices import Choice, features_with_warnings
 
 MAX_PROMPT_LENGTH = 4000
 MAX_ROWS = 1_000_000
+
+
+class SpendCapForm(forms.Form):
+    amount = forms.DecimalField(
+        label="Monthly cap in US dollars",
+        min_value=Decimal(0),
+        max_value=Decimal(MAX_CAP_CENTS) / 100,
+        decimal_places=2,
+        max_digits=8,
+        help_text="AI prompts are refused once their tokens would cost more than this in a month of your plan. "
+        "0 stops them at once.",
+        error_messages={"required": "Say how many dollars, or take the cap away."},
+    )
 
 
 class TryItForm(forms.Form):

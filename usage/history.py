@@ -49,26 +49,26 @@ def rows_of(
     if until:
         events = events.filter(timestamp__lt=until)
     if cursor:
-        timestamp, event_id = _read_cursor(cursor)
+        timestamp, event_id = read_cursor(cursor)
         # The first condition is what the index can start from.
         events = events.filter(Q(timestamp__lte=timestamp), Q(timestamp__lt=timestamp) | Q(id__lt=event_id))
     rows = list(events.order_by("-timestamp", "-id").values(*fields)[: limit + 1])
     if len(rows) <= limit:
         return rows, None
-    return rows[:limit], _write_cursor(rows[limit - 1])
+    return rows[:limit], write_cursor(rows[limit - 1])
 
 
-def _write_cursor(row: dict[str, Any]) -> str:
+def write_cursor(row: dict[str, Any]) -> str:
     microseconds = (row["timestamp"] - _EPOCH) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(f"{microseconds}.{row['id']}".encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, int]:
+def read_cursor(cursor: str) -> tuple[datetime, int]:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         microseconds, event_id = (int(part) for part in text.split("."))
         timestamp = _EPOCH + timedelta(microseconds=microseconds)
-        if not 0 < event_id < 2**63 or _write_cursor({"timestamp": timestamp, "id": event_id}) != cursor:
+        if not 0 < event_id < 2**63 or write_cursor({"timestamp": timestamp, "id": event_id}) != cursor:
             raise ValueError
     except (ValueError, OverflowError, binascii.Error) as exc:
         raise InvalidInput({"cursor": ["Send the `next_cursor` of the page before, unchanged."]}) from exc

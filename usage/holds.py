@@ -14,9 +14,11 @@ from django.utils.dateparse import parse_datetime
 
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
 from datilio.times import iso
+from usage.costs import MAX_COST, SPEND, Charge
 from usage.errors import HoldIsReleased, HoldIsSettled, HoldNotFound
 from usage.features import FEATURES, Feature
 from usage.models import UsageCounter, UsageEvent, UsageHold
+from usage.money import dollars
 from usage.partitions import make_partition_of
 from usage.plan_facts import plan_facts, plan_facts_now, same_version
 from usage.statements import NoPartition, add_event, add_hold, settle_counter, told_apart
@@ -123,7 +125,10 @@ def _take(
 
 
 def _line(place: Place, bump: Bump) -> dict[str, Any]:
+    # Tokens keep the rate at which they were held, whatever comes before they are settled.
+    charge = place.charge if bump is place.own else None
     return {
+        "charge": charge and _charge_line(charge),
         "feature": bump.feature,
         "amount": bump.amount,
         "window_start": iso(bump.window_start),
@@ -131,6 +136,23 @@ def _line(place: Place, bump: Bump) -> dict[str, Any]:
         "limit": bump.limit,
         "alert_window": iso(place.alert_window),
     }
+
+
+def _charge_line(charge: Charge) -> dict[str, Any]:
+    return {
+        "factor": charge.factor,
+        "price_cents": charge.price_cents,
+        "period_start": charge.period_start.isoformat(),
+        "day_start": charge.day_start.isoformat(),
+    }
+
+
+def _charge(line: dict[str, Any]) -> Charge | None:
+    kept = line.get("charge")
+    if not kept:
+        return None
+    period_start, day_start = (datetime.fromisoformat(kept[name]) for name in ("period_start", "day_start"))
+    return Charge(kept["factor"], kept["price_cents"], period_start, day_start)
 
 
 def _refusal(uses: list[Use], places: list[Place]) -> DomainError | None:
@@ -179,7 +201,7 @@ def settle(hold_id: int, amount: int, *, source: str, tokens: int | None = None,
                 raise HoldIsReleased()
             if row.state == UsageHold.State.SETTLED:
                 if row.settled != true:
-                    raise HoldIsSettled(settled=row.settled)
+                    raise HoldIsSettled(settled=_told(row))
                 return Settled(_events_of(row), replay=True)
             still_held = row.state == UsageHold.State.OPEN
             # Counters before events and days, as every other statement does.
@@ -202,7 +224,7 @@ def release(hold_id: int, *, source: str, now: datetime) -> dict[str, Any]:
     with transaction.atomic():
         row = _locked(hold_id, source)
         if row.state == UsageHold.State.SETTLED:
-            raise HoldIsSettled(settled=row.settled)
+            raise HoldIsSettled(settled=_told(row))
         if row.state == UsageHold.State.OPEN:
             _give_back(row, UsageHold.State.RELEASED, now)
         elif row.state == UsageHold.State.EXPIRED:
@@ -271,7 +293,17 @@ def _true_amounts(row: UsageHold, amount: int, tokens: int | None) -> dict[str, 
         true[Feature.AI_TOKEN.value] = _checked("tokens", tokens)
     elif tokens is not None:
         raise InvalidInput({"tokens": ["This hold holds no tokens."]})
+    for line in row.amounts:
+        if (charge := _charge(line)) is not None:
+            true[SPEND] = charge.cost(true[line["feature"]])
+            if true[SPEND] > MAX_COST:
+                raise InvalidInput({"tokens": [f"These would cost more than ${dollars(MAX_COST):,.0f}."]})
     return true
+
+
+def _told(row: UsageHold) -> dict[str, int]:
+    """What it was settled with, in the words of who settled it."""
+    return {feature: amount for feature, amount in (row.settled or {}).items() if feature in FEATURES}
 
 
 def _checked(name: str, number: int) -> int:
@@ -298,7 +330,9 @@ def _add_event(row: UsageHold, line: dict[str, Any], used: int, amount: int) -> 
     use = Use(row.user_id, metered, amount, _event_source(row), line["feature"], row.model)
     alert_window = parse_datetime(line["alert_window"])
     assert alert_window is not None
-    place = Place(row.created_at, (_bump(line),), alert_window, None)
+    charge = _charge(line)
+    cost = charge.cost(amount) if charge else 0
+    place = Place(row.created_at, (_bump(line),), alert_window, None, cost, charge)
     with told_apart():
         event_id = add_event(use, place, used)
     return {

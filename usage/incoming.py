@@ -17,7 +17,7 @@ from datilio.errors import DomainError, InvalidInput
 from datilio.json_input import strict_loads
 from usage.batches import MOST, Invalid
 from usage.features import FEATURES
-from usage.serializers import MAX_SIZE_MB, HoldIn, LevelIn, SettleIn, UsageEventIn
+from usage.serializers import MAX_SIZE_MB, HoldIn, LevelIn, SettleIn, TokenQuoteIn, UsageEventIn
 from usage.uses import MAX_AMOUNT, Use, use_of
 
 _REQUIRED = frozenset({"user_id", "feature", "amount", "key"})
@@ -81,6 +81,11 @@ def hold_of(body: Any) -> dict[str, Any]:
 def settlement_of(body: Any) -> dict[str, Any]:
     """The arguments of usage.holds.settle. Raises InvalidInput."""
     return dict(_checked(SettleIn, body))
+
+
+def quote_of(body: Any) -> dict[str, Any]:
+    """The arguments of usage.spending.quote_prompt. Raises InvalidInput."""
+    return dict(_checked(TokenQuoteIn, body))
 
 
 def _checked(serializer_class: type[Serializer], body: Any) -> Mapping[str, Any]:

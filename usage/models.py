@@ -1,11 +1,16 @@
 """What they use: one row an event, one counter a window. Reads take counters; nothing sums events."""
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from usage.features import feature_choices
+
+# A hundred times a plan's price.
+MAX_FACTOR = 100_000
+MAX_CAP_CENTS = 10_000 * 100
 
 
 class ApiKey(models.Model):
@@ -49,6 +54,10 @@ class UsageEvent(models.Model):
     key = models.CharField(max_length=255)
     model = models.CharField(max_length=80, blank=True, help_text="The AI model, for tokens.")
     cost_nanocents = models.BigIntegerField(default=0, db_default=0, help_text="What it costs, in 10^-9 cents.")
+
+    billed_from = models.DateTimeField(
+        null=True, blank=True, help_text="The start of the bill on which its cost stands. Empty: it costs nothing."
+    )
 
     window_start = models.DateTimeField(help_text="Which counter it went into.")
     resets_at = models.DateTimeField(null=True, blank=True)
@@ -161,6 +170,44 @@ class UsageHold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.state} until {self.expires_at}"
+
+
+class ModelFactor(models.Model):
+    """A version of what the tokens of an AI model weigh: the price book. See usage/price_book.py."""
+
+    model = models.CharField(max_length=80, help_text="As the backends name it in `model`.")
+    factor = models.PositiveIntegerField(
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_FACTOR)],
+        help_text="In thousandths: 1000 is the plan's price, 2500 is two and a half times it.",
+    )
+    valid_from = models.DateTimeField(help_text="UTC, a few minutes ahead at least. From then on nobody changes it.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["model", "-valid_from"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "valid_from"], name="one_factor_at_a_time"),
+            models.CheckConstraint(condition=Q(factor__gte=1), name="model_factor_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} × {self.factor / 1000:g}"
+
+
+class SpendCap(models.Model):
+    """The most dollars that somebody wants to spend on AI tokens in a month of their plan. No row: no cap."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="spend_cap"
+    )
+    cents = models.PositiveIntegerField(validators=[MaxValueValidator(MAX_CAP_CENTS)])
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(cents__lte=MAX_CAP_CENTS), name="spend_cap_not_absurd")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} ${self.cents / 100:.2f}"
 
 
 class UsageAlert(models.Model):

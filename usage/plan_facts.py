@@ -7,8 +7,10 @@ nothing, and the caller reads anew. So limits are exact, and nothing has to be t
 from typing import Any
 
 from django.db import connection
+from django.db.models import OuterRef, Subquery
 
 from billing.models import UserPlan
+from usage.models import SpendCap
 
 # At about 3 kB each.
 MOST = 20_000
@@ -26,6 +28,9 @@ _FIELDS = (
     "past_due_since",
     "disputed_since",
     "synced_at",
+    "current_period_start",
+    "current_period_end",
+    "token_price_cents",
     "plan__updated_at",
     "plan__ai_token_price_per_million",
     "plan__file_limit",
@@ -34,12 +39,16 @@ _FIELDS = (
     "plan__synthetic_rows_per_month",
 )
 
+# What stands for "no cap" where SQL compares.
+_NO_CAP = -1
+
 # A condition for SQL, with the parameters of `proof`. Sync writes `synced_at` with every look, saving a plan
-# `updated_at`.
+# `updated_at`; the customer's own cap is compared itself.
 STILL_HOLD = """EXISTS (
     SELECT 1 FROM billing_userplan up JOIN billing_plan p ON p.id = up.plan_id
     WHERE up.id = %(user_plan_id)s AND up.is_live AND up.status = %(status)s AND up.synced_at = %(synced_at)s
-      AND p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s)"""
+      AND p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s
+      AND COALESCE((SELECT s.cents FROM usage_spendcap s WHERE s.user_id = up.user_id), -1) = %(spend_cap)s)"""
 
 _remembered: dict[int, UserPlan] = {}
 
@@ -69,6 +78,7 @@ def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
         .filter(user_id__in=user_ids)
         .select_related("plan")
         .only(*_FIELDS)
+        .annotate(spend_cap_cents=Subquery(SpendCap.objects.filter(user_id=OuterRef("user_id")).values("cents")))
         .order_by()
     }
     for user_id in user_ids:
@@ -79,6 +89,11 @@ def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
             _remembered.pop(next(iter(_remembered), 0), None)
         _remembered.update(facts)
     return facts
+
+
+def spend_cap_cents(user_plan: UserPlan) -> int | None:
+    """The customer's own cap on AI tokens in a month, in cents; None: there is none. Of facts from here."""
+    return user_plan.spend_cap_cents
 
 
 def same_version(one: UserPlan | None, other: UserPlan | None) -> bool:
@@ -94,4 +109,5 @@ def proof(user_plan: UserPlan) -> dict[str, Any]:
         "synced_at": user_plan.synced_at,
         "plan_id": user_plan.plan_id,
         "plan_updated_at": user_plan.plan.updated_at,
+        "spend_cap": _NO_CAP if (cap := spend_cap_cents(user_plan)) is None else cap,
     }

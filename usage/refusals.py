@@ -6,9 +6,10 @@ from math import ceil
 from billing.models import Plan
 from datilio.errors import DomainError
 from datilio.times import iso
-from usage.errors import LimitExceeded, NothingToRemove
-from usage.features import Metered
+from usage.errors import LimitExceeded, NothingToRemove, SpendCapReached
+from usage.features import Feature, Metered
 from usage.limits import cheapest_plan_allowing, in_words
+from usage.money import dollars, exact_dollars, shown_dollars
 
 
 def refusal_by_the_plan(
@@ -56,6 +57,25 @@ def file_too_large(
         limit=most,
         resets_at=None,
         upgrade_plan=plan,
+    )
+
+
+def spend_cap_reached(*, used: int, held: int, amount: int, most: int, resets_at: datetime | None) -> SpendCapReached:
+    """In nanocents."""
+    reset = f"It starts again on {in_words(resets_at)}. " if resets_at else ""
+    waiting = f" and {shown_dollars(held)} are held for work that has begun" if held else ""
+    return SpendCapReached(
+        f"{shown_dollars(used)} of your own cap of {shown_dollars(most)} a month are spent on AI tokens{waiting}, and "
+        f"this would cost {shown_dollars(amount)}. {reset}You can raise the cap or take it away.",
+        feature=Feature.AI_TOKEN.value,
+        limit_name="spend_cap",
+        used=dollars(used),
+        used_exact=exact_dollars(used),
+        held=dollars(held),
+        held_exact=exact_dollars(held),
+        cost_exact=exact_dollars(amount),
+        limit=dollars(most),
+        resets_at=iso(resets_at),
     )
 
 

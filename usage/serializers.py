@@ -1,14 +1,16 @@
 """Shapes of the usage API: strict on the way in; on the way out documentation only, bodies are built from rows."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from datilio.fields import StrictCharField, StrictIntegerField
+from datilio.fields import DollarField, StrictCharField, StrictIntegerField
 from usage.features import Window, feature_choices
 from usage.limits import CUSTOM, WARNING_LEVELS
+from usage.models import MAX_CAP_CENTS
 from usage.uses import MAX_AMOUNT
 
 # A file of a petabyte is a mistake.
@@ -223,6 +225,98 @@ class UserUsageOut(serializers.Serializer):
     limits = PresentLimitOut(many=True)
     warnings = UsageWarning(many=True)
     next_cursor = serializers.CharField(allow_null=True)
+
+
+class SpendCapIn(StrictSerializer):
+    amount = DollarField(max_value=Decimal(MAX_CAP_CENTS) / 100, help_text="Dollars a month of your plan.")
+
+
+class SpendingOut(serializers.Serializer):
+    """What AI tokens cost this month. `..._exact`: dollars with all their digits, as text."""
+
+    spend_cap = serializers.FloatField(allow_null=True, help_text="Your own cap in dollars; null: none.")
+    spent = serializers.FloatField(help_text="Dollars, rounded half up to cents, as a bill rounds its sum.")
+    spent_exact = serializers.CharField()
+    held_exact = serializers.CharField(help_text="The worst case of what has begun; counts towards the cap.")
+    remaining = serializers.FloatField(allow_null=True)
+    remaining_exact = serializers.CharField(allow_null=True)
+    price_per_million = serializers.FloatField(help_text="Dollars at factor 1.0; 0: tokens cost you nothing.")
+    window_start = serializers.DateTimeField(allow_null=True)
+    resets_at = serializers.DateTimeField(allow_null=True)
+
+
+class TokenQuoteQuery(StrictSerializer):
+    tokens = serializers.IntegerField(min_value=1, max_value=MAX_AMOUNT)
+    model = PrintableField(max_length=80, required=False, default="")
+
+
+class TokenQuoteIn(StrictSerializer):
+    user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
+    tokens = StrictIntegerField(min_value=1, max_value=MAX_AMOUNT)
+    model = PrintableField(max_length=80, required=False)
+
+
+class TokenQuoteOut(serializers.Serializer):
+    """What one prompt of so many tokens would cost now, and whether it would be let in."""
+
+    tokens = serializers.IntegerField()
+    model = serializers.CharField(allow_blank=True)
+    factor = serializers.FloatField(help_text="Multiple of the plan's price.")
+    cost = serializers.FloatField(help_text="Dollars, rounded half up to cents.")
+    cost_exact = serializers.CharField(help_text="Dollars with all digits.")
+    fits = serializers.BooleanField()
+    error = serializers.DictField(allow_null=True, help_text="The problem that it would be refused with.")
+    prompts = LimitOut(allow_null=True)
+    spending = SpendingOut()
+
+
+class ReceiptLineOut(serializers.Serializer):
+    model = serializers.CharField(allow_blank=True)
+    factor = serializers.FloatField()
+    price_per_million = serializers.FloatField(help_text="Dollars at factor 1.0.")
+    tokens = serializers.IntegerField()
+    formula = serializers.CharField()
+    cost_exact = serializers.CharField(help_text="Dollars with all digits.")
+
+
+class ReceiptOut(serializers.Serializer):
+    """What AI tokens cost on one bill. `amount` is the exact sum of its lines, rounded once, half up: what the metered
+    line of Stripe's invoice says."""
+
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField(allow_null=True)
+    is_open = serializers.BooleanField(help_text="It still grows; billed at the period's end.")
+    amount = serializers.FloatField()
+    amount_exact = serializers.CharField()
+    reported_exact = serializers.CharField(help_text="As far as Stripe's meter has acknowledged it.")
+    lines = ReceiptLineOut(many=True)
+    events = serializers.CharField(help_text="Where the events are that it is made of: a path of this API.")
+
+
+class ReceiptEventsQuery(serializers.Serializer):
+    period_start = MomentField(help_text="Of the receipt.")
+    model = serializers.CharField(required=False, max_length=80, allow_blank=True)
+    cursor = serializers.CharField(required=False, max_length=100, help_text="`next_cursor` of the page before.")
+    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
+
+
+class ReceiptEventOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    model = serializers.CharField(allow_blank=True)
+    tokens = serializers.IntegerField()
+    timestamp = serializers.DateTimeField()
+    counted_at = serializers.DateTimeField(help_text="Later than `timestamp` for what came late.")
+    rate_exact = serializers.CharField(help_text="Dollars per million tokens, the model's factor in it.")
+    cost_exact = serializers.CharField()
+
+
+class ReceiptEventsOut(serializers.Serializer):
+    events = ReceiptEventOut(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class ReceiptsOut(serializers.Serializer):
+    receipts = ReceiptOut(many=True)
 
 
 class LimitExceededProblem(serializers.Serializer):

@@ -20,7 +20,7 @@ from usage.uses import Bump, Place, Use
 from usage.warning_mails import ring_for
 
 # A parameter that stands in more than one place must be of one type in all of them.
-_SOURCE, _KEY, _FEATURE = (f"CAST(%({name})s AS varchar)" for name in ("source", "key", "feature"))
+_SOURCE, _KEY, _FEATURE, _MODEL = (f"CAST(%({name})s AS varchar)" for name in ("source", "key", "feature", "model"))
 
 NOT_COUNTED_YET = f"NOT EXISTS (SELECT 1 FROM usage_usagekey k WHERE k.source = {_SOURCE} AND k.key = {_KEY})"
 
@@ -46,11 +46,19 @@ ADD_TO_DAY = f"""
     SELECT %(user_id)s, {_FEATURE}, %(day)s, %(amount)s, %(cost)s {{source}} WHERE true
     ON CONFLICT (user_id, feature, day)
     DO UPDATE SET amount = d.amount + excluded.amount, cost_nanocents = d.cost_nanocents + excluded.cost_nanocents"""
+# A line of the receipt, and what Stripe's meter is to be told: billing/meter_reports.py.
+ADD_TO_CHARGE = f"""
+    INSERT INTO billing_tokencharge AS t (user_id, period_start, day_start, model, factor, price_cents, tokens,
+                                          cost_nanocents)
+    SELECT %(user_id)s, %(period_start)s, %(charge_day)s, {_MODEL}, %(factor)s, %(price_cents)s, %(amount)s, %(cost)s
+    {{source}} WHERE true
+    ON CONFLICT (user_id, period_start, day_start, model, factor, price_cents)
+    DO UPDATE SET tokens = t.tokens + excluded.tokens, cost_nanocents = t.cost_nanocents + excluded.cost_nanocents"""
 INSERT_EVENT = f"""
-    INSERT INTO usage_usageevent (user_id, feature, amount, timestamp, source, key, model, cost_nanocents,
+    INSERT INTO usage_usageevent (user_id, feature, amount, timestamp, source, key, model, cost_nanocents, billed_from,
                                   window_start, resets_at, used_after, limit_then)
-    SELECT %(user_id)s, {_FEATURE}, %(amount)s, %(timestamp)s, {_SOURCE}, {_KEY}, %(model)s, %(cost)s,
-           %(window)s, %(resets_at)s, {{used}}, %(limit_then)s {{source}}
+    SELECT %(user_id)s, {_FEATURE}, %(amount)s, %(timestamp)s, {_SOURCE}, {_KEY}, {_MODEL}, %(cost)s,
+           %(period_start)s, %(window)s, %(resets_at)s, {{used}}, %(limit_then)s {{source}}
     WHERE true
     RETURNING id"""
 INSERT_KEY = f"""
@@ -93,7 +101,7 @@ def count(use: Use, place: Place) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=64)
-def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, order: tuple[int, ...]) -> str:
+def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, costs: bool, order: tuple[int, ...]) -> str:
     """The pieces as CTEs. Counters follow one another: what refuses leaves the later ones alone. A later one that
     refuses cannot undo the first; the event then has no number to answer with: an error, which undoes all."""
     first, last = order[0], order[-1]
@@ -110,6 +118,8 @@ def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, order: tupl
     parts.append(f"event AS ({INSERT_EVENT.format(source=bumped, used=used)})")
     parts.append(f"key AS ({INSERT_KEY.format(source='FROM event', event_id='event.id')})")
     parts.append(f"day AS ({ADD_TO_DAY.format(source='FROM event')})")
+    if costs:
+        parts.append(f"charge AS ({ADD_TO_CHARGE.format(source='FROM event')})")
     if warns:
         parts.append(f"alerts AS ({WRITE_ALERTS.format(source=', bump_0', used='bump_0.used')} RETURNING 1)")
     alerts = "(SELECT count(*) FROM alerts)" if warns else "0"
@@ -125,7 +135,7 @@ def _short(sql: str) -> str:
 
 
 def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int, int] | None:
-    has_plan, gives_back, warns = _shape(use, place)
+    has_plan, gives_back, warns, costs = _shape(use, place)
     params = _params(use, place)
     used = {}
     for i in order:
@@ -140,6 +150,8 @@ def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int,
     params["event_id"] = event[0]
     execute(INSERT_KEY.format(source="", event_id="%(event_id)s"), params)
     execute(ADD_TO_DAY.format(source=""), params)
+    if costs:
+        execute(ADD_TO_CHARGE.format(source=""), params)
     return event[0], used[0], _write_alerts(params) if warns else 0
 
 
@@ -184,6 +196,8 @@ def add_event(use: Use, place: Place, used: int) -> int:
     params = {**_params(use, place), "used_after": big(used)}
     event_id = fetch_one(_short(INSERT_EVENT.format(source="", used="%(used_after)s")), params)[0]
     execute(ADD_TO_DAY.format(source=""), params)
+    if place.charge is not None:
+        execute(ADD_TO_CHARGE.format(source=""), params)
     if _shape(use, place)[2] and _write_alerts(params):
         ring_for([use.user_id])
     return event_id
@@ -197,9 +211,10 @@ def _write_alerts(params: dict[str, Any]) -> int:
     return execute(_short(WRITE_ALERTS.format(source="", used="%(used_after)s")), params)
 
 
-def _shape(use: Use, place: Place) -> tuple[bool, bool, bool]:
-    """(does it rest on a plan, does it give back, can a threshold be reached)."""
-    return place.user_plan is not None, use.amount < 0, use.amount > 0 and bool(place.own.limit)
+def _shape(use: Use, place: Place) -> tuple[bool, bool, bool, bool]:
+    """(does it rest on a plan, does it give back, can a threshold be reached, does it cost something)."""
+    warns = use.amount > 0 and bool(place.own.limit)
+    return place.user_plan is not None, use.amount < 0, warns, place.charge is not None
 
 
 def _condition(has_plan: bool) -> str:
@@ -221,9 +236,17 @@ def _params(use: Use, place: Place) -> dict[str, Any]:
         "fingerprint": use.fingerprint,
         "window": db_time(own.window_start),
         "resets_at": db_time(own.resets_at),
+        "period_start": None,
         "limit_then": None if own.limit is None else big(own.limit),
         "alert_window": db_time(place.alert_window),
     }
+    if (charge := place.charge) is not None:
+        params |= {
+            "period_start": db_time(charge.period_start),
+            "charge_day": db_time(charge.day_start),
+            "factor": big(charge.factor),
+            "price_cents": big(charge.price_cents),
+        }
     for i, bump in enumerate(place.bumps):
         params |= bump_params(i, bump)
     if place.user_plan is not None:

@@ -13,10 +13,13 @@ from django.contrib.auth import get_user_model
 from billing.models import Plan, UserPlan
 from datilio.errors import DomainError, InvalidInput
 from datilio.times import iso
+from usage.costs import SPEND, Charge, charge_of
 from usage.errors import NoActivePlan, UserNotFound
-from usage.features import FEATURES, Metered, Window
+from usage.features import FEATURES, Feature, Metered, Window
 from usage.limits import plans_by_price
-from usage.refusals import file_too_large, refusal_by_the_plan
+from usage.money import NANOCENTS
+from usage.plan_facts import spend_cap_cents
+from usage.refusals import file_too_large, refusal_by_the_plan, spend_cap_reached
 from usage.windows import ALWAYS, month_at, window_at
 
 MAX_AMOUNT = 10**12
@@ -24,6 +27,8 @@ MAX_AMOUNT = 10**12
 LATEST = timedelta(days=35)
 # What clocks of well-kept machines differ by, and then some.
 CLOCK_SKEW = timedelta(minutes=5)
+# What names the customer's own cap where a Plan field names a plan's limit.
+SPEND_CAP = "spend_cap"
 # Stands for "unlimited" in SQL. Adding MAX_AMOUNT to it still fits a bigint.
 NO_LIMIT = 2**62
 
@@ -128,6 +133,8 @@ class Bump:
 
     def refusal(self, use: Use, used: int, held: int, asked: Asked | None = None) -> DomainError:
         """Why it does not fit. `used` and `held` are read for the message, after the decision has been made."""
+        if self.feature == SPEND:
+            return spend_cap_reached(used=used, held=held, amount=self.amount, most=self.most, resets_at=self.resets_at)
         return refusal_by_the_plan(
             use.metered,
             used=used,
@@ -146,8 +153,9 @@ class Place:
     """Where a use counts. `bumps[0]` is the counter of its own feature, which the answer tells of; further ones (what
     it costs) move with it or not at all, and stand in the order of their features: everybody locks in that order.
 
-    user_plan: the facts that this rests on; None where it rests on none. alert_window: what has no window of its own
-    (files) is warned of once in a month of the plan.
+    charge: how it is charged, `cost_nanocents` what; None and 0 where it costs nothing. user_plan: the facts that this
+    rests on; None where it rests on none. alert_window: what has no window of its own (files) is warned of once in a
+    month of the plan.
     """
 
     timestamp: datetime
@@ -155,6 +163,7 @@ class Place:
     alert_window: datetime
     user_plan: UserPlan | None
     cost_nanocents: int = 0
+    charge: Charge | None = None
 
     @property
     def own(self) -> Bump:
@@ -185,6 +194,13 @@ def place_of(use: Use, user_plan: UserPlan | None, now: datetime, asked: Asked |
         alert_window, _ = month_at(timestamp, user_plan.usage_anchor)
     limit = metered.limit_of(user_plan.plan)
     own = Bump(use.feature, window_start, resets_at, use.amount, limit, metered.limit_field)
+    if metered.feature is Feature.AI_TOKEN:
+        charge = charge_of(user_plan, use.model, timestamp, use.amount)
+        if charge is not None:
+            cost, cap = charge.cost(use.amount), spend_cap_cents(user_plan)
+            most = None if cap is None else cap * NANOCENTS
+            spend = Bump(SPEND, window_start, resets_at, cost, most, SPEND_CAP)
+            return Place(timestamp, (own, spend), alert_window, user_plan, cost, charge)
     return Place(timestamp, (own,), alert_window, user_plan)
 
 

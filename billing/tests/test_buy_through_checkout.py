@@ -72,7 +72,8 @@ def test_one_customer_and_one_price_however_often_one_looks(alice, plans, stripe
         start_checkout(alice, plans[name].pk, 1)
     assert len(stripe.objects("customer")) == 1
     assert BillingAccount.objects.get(user=alice).stripe_customer_id == stripe.objects("customer")[0]["id"]
-    assert len(stripe.objects("price")) == 6
+    # A month and a year of each plan, and what bills AI tokens beside either.
+    assert len(stripe.objects("price")) == 8
 
 
 def test_who_has_the_plan_is_told_so(alice, plans, stripe):

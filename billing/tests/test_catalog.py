@@ -20,8 +20,8 @@ def test_the_command_makes_and_publishes_the_three_plans_once(stripe, capsys):
     for _ in range(3):
         call_command("publish_catalog")
     assert list(Plan.objects.published().values_list("name", flat=True)) == [p["name"] for p in FIRST_PLANS]
-    assert len(stripe.objects("product")) == 3
-    assert len(stripe.objects("price")) == 6
+    assert len(stripe.objects("product")) == 5  # two bill AI tokens, beside a month and a year
+    assert len(stripe.objects("price")) == 8
 
 
 def test_an_interrupted_first_publication_is_finished(stripe):
@@ -56,7 +56,7 @@ def test_a_price_that_stripe_has_and_we_forgot_is_found_again(plans, stripe):
     price = ensure_price(plans["pro"], 1)
     PlanPrice.objects.filter(pk=price.pk).delete()
     assert ensure_price(plans["pro"], 1).stripe_price_id == price.stripe_price_id
-    assert len(stripe.objects("price")) == 6
+    assert len(stripe.objects("price")) == 8
 
 
 def test_a_plan_that_anyone_has_or_had_cannot_be_deleted(alice, plans, stripe):
