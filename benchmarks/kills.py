@@ -35,6 +35,8 @@ def main() -> int:
             kind = KILLS[number % len(KILLS)]
             found = die_in(kind, house, house.people[number], r, typical)
             killed[kind] += 1
+            if (number + 1) % 10 == 0:
+                print(f"{number + 1} of {given.count}, {broken + bool(found)} broken", flush=True)
             if found:
                 broken += 1
                 print(f"BROKEN {number} ({kind}): {found}", flush=True)

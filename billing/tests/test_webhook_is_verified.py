@@ -124,9 +124,12 @@ def test_a_body_larger_than_django_takes(post):
     assert_refused(post(b" " * 3_000_000))
 
 
-def test_garbage_in_a_forwarding_header_harms_nobody(post):
-    response = post(EVENT | {"type": "radar.unknown"}, HTTP_X_FORWARDED_FOR="'; drop table", HTTP_COOKIE="a=b")
-    assert (response.status_code, response.json()) == (200, {"status": "ignored"})
+def test_garbage_in_a_forwarding_header_harms_nobody(post, plans, stripe, settings):
+    settings.STRIPE_WEBHOOK_SECRET = "whsec_test"
+    event = EVENT | {"type": "product.updated", "data": {"object": stripe.objects("product")[0]}}
+    response = post(event, HTTP_X_FORWARDED_FOR="'; drop table", HTTP_COOKIE="a=b")
+    assert (response.status_code, response.json()) == (200, {"status": "processed"})
+    assert WebhookEventTrigger.objects.get().remote_ip == "127.0.0.1"
 
 
 def test_a_type_that_we_do_not_look_at_is_ignored_and_not_stored(post):
