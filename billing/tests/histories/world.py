@@ -195,11 +195,14 @@ class World:
         return self.paid_cents(user), shown
 
     # ------------------------------------------------------------------------------------------ our services
-    def _press(self, user: int, call: Callable[[], Any], again: int = 0) -> Any:
-        """What a request does, pressed `again` times more while no answer comes. Returns the result, or the refusal."""
+    def _press(self, user: int, call: Callable[[], Any], again: int = 0, *, pays: bool = False) -> Any:
+        """What a request does, pressed `again` times more while no answer comes. Returns the result, or the refusal.
+
+        pays: it may be refused for the card's sake, and then must have changed nothing.
+        """
         outcome: Any = None
         for _ in range(again + 1):
-            before = self._state(user)
+            before = self._state(user) if pays else None
             try:
                 return call()
             except Killed as death:
@@ -211,7 +214,7 @@ class World:
             except DomainError as error:
                 self._keep_page(user, error)
                 if isinstance(error, PaymentFailed) and not isinstance(error, AuthenticationRequired):
-                    after = self._state(user)
+                    after = self._state(user) if pays else "a refusal of a card that nobody used"
                     if after != before:
                         raise BrokenPromise(f"A declined payment has changed something: {before} -> {after}") from error
                 return error
@@ -253,7 +256,9 @@ class World:
             token, total = preview.token, preview.total_cents
             self.now += quote
         before = self.paid_cents(user)
-        plan_now = self._press(user, lambda: subscriptions.purchase_plan(person, wanted, months, quote=token), again)
+        plan_now = self._press(
+            user, lambda: subscriptions.purchase_plan(person, wanted, months, quote=token), again, pays=True
+        )
         if total is not None and not isinstance(plan_now, DomainError | Killed):
             charged = self.paid_cents(user) - before
             if charged != total:
