@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 from django_ratelimit import core
 
+from accounts.tokens import issue_tokens
 from datilio import rate_limits
 from datilio.rate_limits import Policy, by_address, policies_for, url_names
 
@@ -87,6 +88,14 @@ def test_two_customers_behind_one_address_have_a_bucket_each(alice, bob):
         client = Client()
         client.force_login(user)
         keys.add(rate_limits.by_caller("x", client.get(reverse("home")).wsgi_request))
+    assert keys == {f"user:{alice.pk}", f"user:{bob.pk}"}
+
+
+def test_two_customers_with_tokens_behind_one_address_do_too(client, alice, bob):
+    keys = set()
+    for user in (alice, bob):
+        bearer = f"Bearer {issue_tokens(user).access}"
+        keys.add(rate_limits.by_caller("x", client.get("/api/plans", HTTP_AUTHORIZATION=bearer).wsgi_request))
     assert keys == {f"user:{alice.pk}", f"user:{bob.pk}"}
 
 
