@@ -26,14 +26,14 @@ class Disputes:
     lost: bool
 
 
-def look(customer_id: str, subscription: stripe.Subscription) -> Disputes:
-    """How the payments of this live subscription stand. Changes nothing. Two calls and one for each dispute."""
+def look(customer_id: str, subscription_id: str) -> Disputes:
+    """How the payments of this live subscription stand. Changes nothing. A call, and two for each disputed charge."""
     since: list[int] = []
     lost = False
     for charge in stripe_gateway.list_charges(customer_id):
         if not charge["disputed"] or not charge["payment_intent"]:
             continue
-        if stripe_gateway.subscription_paid_by(charge["payment_intent"]) != subscription["id"]:
+        if stripe_gateway.subscription_paid_by(charge["payment_intent"]) != subscription_id:
             continue
         for dispute in stripe_gateway.list_disputes(charge["payment_intent"]):
             if dispute["status"] == "lost":
@@ -43,9 +43,15 @@ def look(customer_id: str, subscription: stripe.Subscription) -> Disputes:
     return Disputes(min(since, default=None), lost)
 
 
+def is_disputed(customer_id: str, subscription_id: str) -> bool:
+    """Has the bank taken back a payment of this live subscription, undecided or for good?"""
+    seen = look(customer_id, subscription_id)
+    return seen.lost or seen.since is not None
+
+
 def disputed_since(customer_id: str, subscription: stripe.Subscription) -> int | None:
     """look(...).since; and ends the subscription at Stripe when a dispute was lost: the caller looks again."""
-    seen = look(customer_id, subscription)
+    seen = look(customer_id, subscription["id"])
     if seen.lost:
         with contextlib.suppress(stripe_gateway.ResourceMissing):
             stripe_gateway.cancel_now(subscription["id"], comment=LOST)

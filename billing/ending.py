@@ -33,13 +33,14 @@ def end_now(subscription_id: str, *, comment: str = "") -> None:
         stripe_gateway.void_invoice(invoice["id"])
 
 
-def end_replaced(subscription: stripe.Subscription, *, since: int) -> None:
-    """Another one serves in its place since then (Unix seconds): give back what was paid for later, and end it.
+def end_replaced(subscription: stripe.Subscription, *, since: int, comment: str = REPLACED) -> None:
+    """It should serve no longer than then (Unix seconds), as another one has come in its place: give back what was
+    paid for later, and end it.
 
     In this order: were we to die in between, the next look finds it still live and goes on.
     """
     _give_back(subscription, since)
-    end_now(subscription["id"], comment=REPLACED)
+    end_now(subscription["id"], comment=comment)
 
 
 def given_back_cents(subscription: stripe.Subscription) -> int:

@@ -34,6 +34,8 @@ NEVER_BEGAN = frozenset({"incomplete", "incomplete_expired"})
 SAME_WINDOWS_WITHIN = timedelta(days=31)
 # In a subscription's metadata: who got it by hand, and why. See billing/grants.py.
 GRANT_REASON = "grant_reason"
+# The comment in a grant that had gone on beyond its end.
+GRANT_OVER = "A plan given by staff has ended"
 
 
 def sync_user(user_id: int, *, disputes: bool = False) -> UserPlan | None:
@@ -56,6 +58,7 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
         return None
     subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
     subscriptions = _keep_the_newest_live_one(subscriptions)
+    subscriptions = _keep_the_end_of_grants(subscriptions)
     disputed_since: dict[str, int | None] = {}
     if disputes and (live_one := next((s for s in subscriptions if s["status"] in LIVE_STATUSES), None)):
         disputed_since[live_one["id"]] = disputes_of_plan.disputed_since(account.stripe_customer_id, live_one)
@@ -87,8 +90,12 @@ def expected_rows(account: BillingAccount) -> dict[str, dict[str, Any]]:
         return {}
     subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
     live = [s for s in subscriptions if s["status"] in LIVE_STATUSES]
-    disputed_since = {s["id"]: disputes_of_plan.look(account.stripe_customer_id, s).since or None for s in live[:1]}
+    disputed_since = {
+        s["id"]: disputes_of_plan.look(account.stripe_customer_id, s["id"]).since or None for s in live[:1]
+    }
     replaced = {s["id"] for s in live[1:]}
+    for subscription in filter(_has_lost_its_end, live):
+        subscription["cancel_at"] = subscription["trial_end"]
     rows = _rows(account, [s for s in subscriptions if s["id"] not in replaced], disputed_since)
     return {look.subscription["id"]: columns for look, columns in rows}
 
@@ -200,6 +207,28 @@ def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[
         logger.warning("Two live subscriptions: ending the older, %s", older["id"])
         end_replaced(older, since=newer["created"])
     return stripe_gateway.list_subscriptions(live[0]["customer"]["id"]) if len(live) > 1 else subscriptions
+
+
+def _keep_the_end_of_grants(subscriptions: list[stripe.Subscription]) -> list[stripe.Subscription]:
+    """What staff gave ends when they said, though "don't cancel" in Stripe's portal takes its end away: the end is put
+    back, and what has gone on beyond it is over, unpaid or refunded."""
+    live = [s for s in subscriptions if s["status"] in LIVE_STATUSES and _has_lost_its_end(s)]
+    for subscription in live:
+        end = subscription["trial_end"]
+        logger.warning("The grant %s has lost its end", subscription["id"])
+        if subscription["status"] == "trialing":
+            # Refused: its trial has ended this moment, and the next look ends it.
+            with contextlib.suppress(stripe_gateway.StripeRefused):
+                stripe_gateway.move_trial_end(subscription["id"], datetime.fromtimestamp(end, UTC))
+        else:
+            end_replaced(subscription, since=end, comment=GRANT_OVER)
+    return stripe_gateway.list_subscriptions(live[0]["customer"]["id"]) if live else subscriptions
+
+
+def _has_lost_its_end(subscription: stripe.Subscription) -> bool:
+    """Is it a grant that would go on, and be charged, after its trial? See billing/grants.py."""
+    cancel_at, trial_end = subscription["cancel_at"], subscription["trial_end"]
+    return bool(_metadata(subscription, GRANT_REASON) and trial_end and (cancel_at is None or cancel_at > trial_end))
 
 
 # --- reading a subscription -------------------------------------------------------------------------------------------
