@@ -19,6 +19,7 @@ from billing.errors import (
     AlreadySubscribed,
     AuthenticationRequired,
     ChangeScheduled,
+    PaymentDisputed,
     PaymentFailed,
     PaymentMethodRequired,
     PaymentOverdue,
@@ -37,7 +38,7 @@ from datilio.templatetags.writing import day
 # Shown beside the quote that was made anew; the customer looks and confirms again.
 _LOOK_AGAIN = (QuoteExpired, QuoteChanged, QuoteInvalid)
 # Stands in the way of the choice; the page says what to do about it first.
-_IN_THE_WAY = (AlreadySubscribed, ChangeScheduled, PaymentOverdue, PlanIsEnding)
+_IN_THE_WAY = (AlreadySubscribed, ChangeScheduled, PaymentDisputed, PaymentOverdue, PlanIsEnding)
 
 
 @never_cache

@@ -70,6 +70,16 @@ class PaymentOverdue(DomainError):
     next_page = TO_THE_PLAN
 
 
+class PaymentDisputed(DomainError):
+    code = "payment_disputed"
+    message = (
+        "A payment of your present plan is disputed at your bank. Until that is decided the plan cannot be upgraded: "
+        "what is left of a payment that was taken back counts for nothing. You can cancel it and start anew."
+    )
+    status = 409
+    next_page = TO_THE_PLAN
+
+
 class QuoteInvalid(DomainError):
     code = "quote_invalid"
     message = "This is no quote of ours for this plan. Ask POST /api/purchase/preview for one."

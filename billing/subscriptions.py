@@ -5,11 +5,13 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from billing import catalog, stripe_gateway
 from billing.checkout import open_checkout
 from billing.customers import ensure_customer, locked_account
+from billing.disputes import is_disputed
 from billing.ending import end_now
 from billing.errors import (
     AuthenticationRequired,
     NothingToCancel,
     NothingToResume,
+    PaymentDisputed,
     PaymentFailed,
     PaymentMethodRequired,
     PlanIsEnding,
@@ -45,6 +47,7 @@ def preview_purchase(user: AbstractBaseUser, plan_id: int, months: int) -> Quote
     with locked_account(user.pk) as account:
         live = sync_locked(account)
         refuse_what_is_there(account, live, price)
+        _refuse_credit_for_what_the_bank_took_back(account, live, price)
         _report_what_is_billed_now(live, price)
         return make_quote(account, live, price)
 
@@ -55,9 +58,10 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
     quote: the token of a Quote that the customer has confirmed; what is charged then equals it to the cent. Choosing
     the plan that they have takes back what is scheduled. Returns the live plan as it is afterwards.
 
-    Raises PlanNotFound, AlreadySubscribed, PaymentOverdue, QuoteInvalid, QuoteExpired, QuoteChanged (both with the
-    quote made anew in details["preview"]), PaymentMethodRequired (with `checkout_url`), AuthenticationRequired (with
-    `authentication_url`), PaymentFailed (nothing was changed), StripeUnavailable (press again: it cannot buy twice).
+    Raises PlanNotFound, AlreadySubscribed, PaymentOverdue, PaymentDisputed, QuoteInvalid, QuoteExpired, QuoteChanged
+    (both with the quote made anew in details["preview"]), PaymentMethodRequired (with `checkout_url`),
+    AuthenticationRequired (with `authentication_url`), PaymentFailed (nothing was changed), StripeUnavailable (press
+    again: it cannot buy twice).
     """
     price = _price_on_sale(plan_id, months)
     confirmed = read_token(quote, user_id=user.pk, price=price) if quote else None
@@ -65,6 +69,7 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
     with locked_account(user.pk) as account:
         live = sync_locked(account)
         refuse_what_is_there(account, live, price)
+        _refuse_credit_for_what_the_bank_took_back(account, live, price)
         _report_what_is_billed_now(live, price)
         if confirmed:
             if confirmed.is_expired:
@@ -126,6 +131,20 @@ def resume_plan(user: AbstractBaseUser) -> UserPlan:
 def _price_on_sale(plan_id: int, months: int) -> PlanPrice:
     """Raises PlanNotFound."""
     return catalog.ensure_price(catalog.plan_on_sale(plan_id), months)
+
+
+def _refuse_credit_for_what_the_bank_took_back(
+    account: BillingAccount, live: UserPlan | None, price: PlanPrice
+) -> None:
+    """Stripe gives credit for what is left of a period, also of one whose payment is disputed: it would be paid twice.
+
+    Asked at Stripe itself, for the event of a dispute may come later than the button. Raises PaymentDisputed.
+    """
+    if live is None or kind_of(live, price) != "upgrade":
+        return
+    assert account.stripe_customer_id
+    if live.disputed_since or is_disputed(account.stripe_customer_id, live.stripe_subscription_id):
+        raise PaymentDisputed()
 
 
 def _start(account: BillingAccount, price: PlanPrice) -> None:
