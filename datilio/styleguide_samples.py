@@ -81,11 +81,33 @@ def context(now: datetime) -> dict[str, Any]:
         "user_plan": user_plan,
         "meters": [
             _meter("Files", 34, 100, "none", None, "ok"),
-            _meter("AI prompts", 166, 200, "day", NEXT_YEAR, "approaching"),
+            _meter("AI prompts", 166, 200, "day", NEXT_YEAR, "approaching")
+            | {"held": 4, "runs_out_at": NEXT_YEAR - timedelta(hours=7)},
             _meter("Synthetic rows", 50_000, 50_000, "month", NEXT_YEAR, "exceeded"),
             _meter("AI tokens", 1_204_551, None, "month", NEXT_YEAR, "unlimited"),
         ],
+        "charts": [_chart("AI prompts", now)],
+        "bar_width": 16,
     }
+
+
+def _chart(label: str, now: datetime) -> SimpleNamespace:
+    amounts = [n * 41 % 100 for n in range(30)]
+    days = [now - timedelta(days=29 - n) for n in range(30)]
+    return SimpleNamespace(
+        feature="sample",
+        label=label,
+        unit=label.split()[-1].lower(),
+        shows_level=False,
+        bars=[
+            SimpleNamespace(day=days[n], amount=amount, x=20 * n + 2, y=100 - amount, height=amount, is_today=n == 29)
+            for n, amount in enumerate(amounts)
+        ],
+        largest=max(amounts),
+        total=sum(amounts),
+        first_day=days[0],
+        last_day=days[-1],
+    )
 
 
 def _quote(now: datetime) -> SimpleNamespace:

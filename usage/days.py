@@ -10,7 +10,8 @@ from typing import Any
 
 from usage.features import FEATURES, Metered
 from usage.limits import LimitOut
-from usage.models import UsageDay
+from usage.models import UsageCounter, UsageDay
+from usage.windows import ALWAYS
 
 DAYS = 30
 # The drawing's own units; it is stretched to the width that there is.
@@ -57,23 +58,32 @@ class Chart:
 def charts_of(user_id: int, now: datetime, limits: Iterable[LimitOut] = ()) -> list[Chart]:
     """A chart for every feature, in the table's order. One query of at most 30 rows a feature.
 
-    limits: of `limits_of`, for what has a level (files): where it stands today, its past is reckoned back from.
+    limits: of `limits_of`, for what has a level (files): where it stands today, its past is reckoned back from. None:
+    there is no plan, and one query more asks for it.
     """
     today = now.astimezone(UTC).date()
     days = [today - timedelta(days=DAYS - 1 - n) for n in range(DAYS)]
     rows: dict[str, dict[date, tuple[int, int]]] = {feature: {} for feature in FEATURES}
     for feature, day, amount, cost in UsageDay.objects.filter(
-        user_id=user_id, feature__in=list(FEATURES), day__gte=days[0], day__lte=today
+        user_id=user_id, feature__in=list(FEATURES), day__gte=days[0], day__lte=days[-1]
     ).values_list("feature", "day", "amount", "cost_nanocents"):
         rows[feature][day] = (amount, cost)
-    used = {limit["feature"]: limit["used"] for limit in limits}
-    return [_chart(metered, days, rows[feature], used.get(feature)) for feature, metered in FEATURES.items()]
+    levels = {limit["feature"]: limit["used"] for limit in limits} or _levels_without_a_plan(user_id)
+    return [_chart(metered, days, rows[feature], levels.get(feature, 0)) for feature, metered in FEATURES.items()]
 
 
-def _chart(metered: Metered, days: list[date], rows: dict[date, tuple[int, int]], used: int | None) -> Chart:
+def _levels_without_a_plan(user_id: int) -> dict[str, int]:
+    """What is stored stays counted when a plan has ended."""
+    stored = [feature for feature, metered in FEATURES.items() if metered.can_be_given_back]
+    counters = UsageCounter.objects.filter(user_id=user_id, feature__in=stored, window_start=ALWAYS)
+    return dict(counters.values_list("feature", "used"))
+
+
+def _chart(metered: Metered, days: list[date], rows: dict[date, tuple[int, int]], level: int) -> Chart:
+    """rows: {day: (amount, cost in nanocents)}; level: how much there is now, where amounts can be given back."""
     changes = [rows.get(day, (0, 0))[0] for day in days]
     shows_level = metered.can_be_given_back
-    amounts = _levels(changes, sum(changes) if used is None else used) if shows_level else changes
+    amounts = _levels(changes, level) if shows_level else changes
     largest = max(amounts)
     return Chart(
         feature=metered.feature.value,

@@ -1,6 +1,6 @@
-"""When a limit will be reached if use goes on as it has in this window."""
+"""What comes of it if use goes on as it has in this window: when a limit is reached, how much it will be."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 # Before this part of the window has passed, one busy minute would look like a whole day's pace.
 TOO_EARLY = 10  # a tenth
@@ -24,3 +24,12 @@ def runs_out_at(
         return None
     at = now + (end - start) * windows_left
     return at.replace(second=0, microsecond=0) if at < end else None
+
+
+def at_the_end(used: int, *, start: datetime, end: datetime | None, since: datetime, now: datetime) -> int | None:
+    """How much it will be when the window ends, at the present pace. None: no window, or too early to tell."""
+    if end is None or not can_tell(start, end, since, now):
+        return None
+    passed, left = now - max(start, since), end - now
+    second = timedelta(seconds=1)
+    return used + used * (left // second) // max(1, passed // second)

@@ -44,6 +44,15 @@ def test_files_show_what_there_was_at_the_end_of_each_day(alice, give_plan, use)
     assert (files.total, files.largest, files.shows_level) == (2, 7, True)
 
 
+def test_files_that_are_older_than_the_days_stay_when_the_plan_has_ended(alice, give_plan, use):
+    plan = give_plan(alice, start=NOON - timedelta(days=60))
+    use(alice, "file_upload", 4, now=NOON - timedelta(days=40))
+    plan.is_live, plan.status, plan.ended_at = False, "canceled", NOON
+    plan.save()
+    assert limits_of(alice.pk, NOON) == []
+    assert amounts(alice, "file_upload") == [4] * 30
+
+
 def test_the_tallest_bar_is_the_drawings_height_and_the_least_can_be_seen(alice, give_plan, make_plan, use):
     give_plan(alice, make_plan(synthetic_rows_per_month=None))
     use(alice, "synthetic_rows", 1_000_000)
@@ -65,8 +74,9 @@ def test_no_event_is_read(alice, give_plan, use, django_assert_num_queries):
     give_plan(alice)
     use(alice, "synthetic_rows", 10)
     UsageEvent.objects.all().delete()
+    limits = limits_of(alice.pk, NOON)
     with django_assert_num_queries(1):
-        assert charts_of(alice.pk, NOON)[3].total == 10
+        assert charts_of(alice.pk, NOON, limits)[3].total == 10
 
 
 def test_what_another_used_is_not_drawn(alice, bob, give_plan, use):

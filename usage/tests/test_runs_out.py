@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from usage.limits import limits_of
-from usage.pace import runs_out_at
+from usage.pace import at_the_end, runs_out_at
 from usage.tests.conftest import NOON
 
 MIDNIGHT = datetime(2026, 3, 15, tzinfo=UTC)
@@ -44,6 +44,15 @@ def test_the_pace_of_a_new_plan_is_that_since_it_began():
 
 def test_a_limit_that_lasts_for_ages_is_no_error():
     assert told(1, 2**62, hour=8) is None
+
+
+def test_what_goes_on_as_it_began_is_so_much_at_the_end():
+    at_eight = {"start": MIDNIGHT, "end": MIDNIGHT + timedelta(days=1), "now": MIDNIGHT + timedelta(hours=8)}
+    assert at_the_end(50, since=LONG_AGO, **at_eight) == 150
+    assert at_the_end(50, since=MIDNIGHT + timedelta(hours=4), **at_eight) == 250
+    assert at_the_end(50, since=MIDNIGHT + timedelta(hours=7), **at_eight) is None
+    assert at_the_end(50, since=LONG_AGO, **(at_eight | {"end": None})) is None
+    assert at_the_end(10**18, since=LONG_AGO, **at_eight) == 3 * 10**18
 
 
 def test_limits_tell_it_of_what_has_a_window(alice, give_plan, use):
