@@ -26,6 +26,8 @@ from usage.features import FEATURES
 from usage.forms import HistoryForm, WarningsForm
 from usage.history import rows_of
 from usage.limits import limits_of, meters_of, warnings_of
+from usage.pace import at_the_end, runs_out_at
+from usage.spending import spending_of
 from usage.warning_choices import choices_of, set_warning_choices
 
 EVENTS_A_PAGE = 20
@@ -102,10 +104,11 @@ def _page(request: HttpRequest, warnings_form: WarningsForm, status: int = 200) 
 
 
 def _present(user_id: int, plan: UserPlan | None, now: datetime) -> dict[str, Any]:
-    """Meters, charts and banner as they stand at `now`. Two queries."""
+    """Meters, costs, charts and banner as they stand at `now`. Four queries."""
     limits = limits_of(user_id, now, user_plan=plan) if plan else []
     charts = charts_of(user_id, now, limits)
     return {
+        **_costs(user_id, plan, now),
         # These three stand in for the context processor's, which would ask the same again.
         "current_plan": plan,
         "usage_warnings": warnings_of(limits),
@@ -115,6 +118,19 @@ def _present(user_id: int, plan: UserPlan | None, now: datetime) -> dict[str, An
         "days": table_of(charts),
         "bar_width": bar_width(),
         "now": now,
+    }
+
+
+def _costs(user_id: int, plan: UserPlan | None, now: datetime) -> dict[str, Any]:
+    """What AI tokens cost this month and will at the present pace; no `spending` where they cost nothing."""
+    spending = spending_of(user_id, now)
+    if plan is None or spending.window_start is None or not (spending.price_cents or spending.used):
+        return {"spending": None}
+    window = {"start": spending.window_start, "end": spending.resets_at, "since": plan.start_date, "now": now}
+    return {
+        "spending": spending,
+        "spent_at_the_end": at_the_end(spending.used, **window),
+        "cap_reached_at": runs_out_at(spending.used, spending.cap, **window),
     }
 
 

@@ -3,17 +3,16 @@
 import csv
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from datilio.times import iso
 from usage.features import FEATURES
 from usage.history import rows_of
+from usage.money import exact_dollars
 
 COLUMNS = ("id", "user_id", "feature", "amount", "timestamp", "unit", "model", "cost_usd")
 _FIELDS = ("id", "user_id", "feature", "amount", "timestamp", "model", "cost_nanocents")
 _ROWS_AT_ONCE = 1_000
-_NANOCENTS_IN_A_DOLLAR = 10**11
 # What makes a spreadsheet calculate instead of read (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -28,8 +27,8 @@ def usage_csv(
 ) -> Iterator[str]:
     """The file in pieces of up to 1,000 lines, one query each: the header, then since <= timestamp < until.
 
-    What is counted while it is read is left out, so that it ends. `timestamp` is UTC; `cost_usd` has as many places as
-    it needs, empty where there is none. A text that a spreadsheet would take for a formula begins with an apostrophe.
+    What is counted while it is read is left out, so that it ends. `timestamp` is UTC; `cost_usd` has all its digits,
+    and is empty where there is none. A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     until = min(until, now) if until else now
     writer = csv.writer(_Handed())
@@ -67,13 +66,9 @@ def _line(row: dict[str, Any]) -> list[object]:
         iso(row["timestamp"]),
         metered.unit if metered else "",
         _harmless(row["model"]),
-        _dollars(row["cost_nanocents"]),
+        exact_dollars(row["cost_nanocents"]) if row["cost_nanocents"] else "",
     ]
 
 
 def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text
-
-
-def _dollars(nanocents: int) -> str:
-    return f"{Decimal(nanocents) / _NANOCENTS_IN_A_DOLLAR:.11f}".rstrip("0").rstrip(".") if nanocents else ""

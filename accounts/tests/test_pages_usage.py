@@ -9,9 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from usage.features import Window
 from usage.holds import hold
 from usage.metering import record
 from usage.models import UsageDay, UsageEvent
+from usage.spending import set_spend_cap
+from usage.windows import window_at
 
 pytestmark = pytest.mark.django_db
 
@@ -112,8 +115,8 @@ def test_the_same_number_of_queries_with_nothing_and_with_a_lot(customer, alice,
         with CaptureQueriesContext(connection) as queries:
             customer.get(path)
         assert len(queries) == count, path
-    # Session, user, plan, counters, days; and on the page the choices and the history.
-    assert (counts[PAGE], counts[LIVE]) == (7, 5)
+    # Session, user, plan, counters, days, two for the costs; and on the page the choices and the history.
+    assert (counts[PAGE], counts[LIVE]) == (9, 7)
 
 
 def test_charts_are_drawn_without_reading_an_event(customer, alice, subscribe, use):
@@ -125,6 +128,30 @@ def test_charts_are_drawn_without_reading_an_event(customer, alice, subscribe, u
     assert page.count('<rect class="chart__bar') == 2
     assert "200 rows in all, 123 on the busiest day." in page
     assert " style=" not in page  # the Content-Security-Policy would drop it
+
+
+# --- costs ----------------------------------------------------------------------------------------------------------
+
+
+def test_costs_are_shown_with_what_the_month_will_cost(customer, alice, subscribe, use):
+    plan = subscribe(alice)
+    use("ai_token", 10_000)
+    assert "AI costs" not in words(customer.get(PAGE))  # tokens of this plan cost nothing
+    now = timezone.now()
+    plan.start_date, plan.token_price_cents = now - timedelta(days=400), 1_000
+    plan.save()
+    use("ai_token", 1_000_000)
+    set_spend_cap(alice.pk, 100_000)
+    page = words(customer.get(PAGE))
+    assert "$10.00 of $1,000.00" in page and "$990.00 left of your cap" in page
+    assert "in 30 days, $10.00" in page
+    start, end = window_at(Window.MONTH, now, plan.start_date)
+    if (now - start) * 10 >= end - start:
+        assert re.search(r"At this pace \$[\d,.]+ by then|At this pace your cap is reached on", page)
+    else:
+        assert "Too early to tell what the month will cost." in page
+    set_spend_cap(alice.pk, 500)
+    assert "Prompts are refused until it starts again" in words(customer.get(PAGE))
 
 
 # --- history ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from django.utils import timezone
 from billing.models import Plan, UserPlan
 from datilio.tests.browsing import press, words
 from datilio.tests.test_accessibility_browser import problems_of
+from usage.holds import hold
 from usage.metering import record
+from usage.spending import set_spend_cap
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -38,6 +40,7 @@ def use(alice):
         stripe_price_id="price_1",
         duration_months=1,
         amount_cents=2900,
+        token_price_cents=1_000,
         status="active",
         is_live=True,
         start_date=now - timedelta(days=45),
@@ -182,7 +185,7 @@ def test_a_zone_is_chosen_without_scripts(looking):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_page_full_of_usage_meets_no_barrier(looking, use, live_server, width, scheme):
+def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server, width, scheme):
     for days in range(28):
         use("ai_prompt", (days * 37) % 120 + 3, days)
         use("ai_token", (days * 7919) % 90_000 + 500, days, model="claude-sonnet-5")
@@ -191,6 +194,8 @@ def test_a_page_full_of_usage_meets_no_barrier(looking, use, live_server, width,
         use("file_upload", 2, days)
     use("file_upload", -9)
     use("ai_prompt", 165)
+    set_spend_cap(alice.pk, 2_000)
+    hold(alice.pk, "ai_prompt", 1, tokens=40_000, source="test", key="h", now=timezone.now())
     page = looking(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 844})
     assert problems_of(page, live_server.url + PATH) == []
