@@ -84,6 +84,7 @@ def _change(request: HttpRequest, plan: Plan, months: int, token: str) -> HttpRe
     try:
         if not token:
             raise QuoteInvalid()
+        before = subscriptions.live_plan(request.user.pk)
         user_plan = subscriptions.purchase_plan(request.user, plan.pk, months, quote=token)
     except AuthenticationRequired as error:
         return HttpResponseRedirect(error.details["authentication_url"], status=303)
@@ -97,7 +98,7 @@ def _change(request: HttpRequest, plan: Plan, months: int, token: str) -> HttpRe
         return HttpResponseRedirect(reverse("accounts:settings"), status=303)
     except _IN_THE_WAY as hindrance:
         return _explain(request, plan, months, hindrance)
-    messages.success(request, _what_happened(user_plan))
+    messages.success(request, _what_happened(user_plan, before))
     return HttpResponseRedirect(reverse("accounts:settings"), status=303)
 
 
@@ -116,7 +117,7 @@ def _page(request: HttpRequest, plan: Plan, months: int, *, status: int = 200, *
         "plan": plan,
         "months": months,
         "price_cents": price_cents(plan, months),
-        "interval": "year" if months == 12 else "month",
+        "interval": _interval(months),
         "saving_cents": yearly_saving_cents(plan),
         "here": f"{path}?{urlencode({'plan': plan.pk, 'months': months})}",
         "here_path": path,
@@ -133,13 +134,24 @@ def _is_the_present_one(live: UserPlan | None, plan: Plan, months: int) -> bool:
     return chosen == (live.plan_id, live.duration_months, live.amount_cents)
 
 
-def _what_happened(user_plan: UserPlan) -> str | SafeString:
+def _what_happened(user_plan: UserPlan, before: UserPlan | None) -> str | SafeString:
+    """`before`: what they had when they pressed the button."""
     pending, name = user_plan.pending_price, user_plan.plan.name
     if pending and user_plan.pending_at:
-        what = pending.plan.name if pending.plan_id != user_plan.plan_id else f"{name}, billed otherwise,"
+        if pending.plan_id == user_plan.plan_id:
+            what = format_html("You pay for {} by the {}", name, _interval(pending.months))
+            return format_html("{} from {} on. Until then all stays as it is.", what, day(user_plan.pending_at))
         return format_html(
-            "Your plan changes to {} on {}. Until then all stays as it is.", what, day(user_plan.pending_at)
+            "Your plan changes to {} on {}. Until then all stays as it is.",
+            pending.plan.name,
+            day(user_plan.pending_at),
         )
     if user_plan.trial_end:
         return format_html("Your trial of {} has begun. It is free until {}.", name, day(user_plan.trial_end))
+    if before and before.plan_id == user_plan.plan_id and before.duration_months != user_plan.duration_months:
+        return f"You pay for {name} by the {_interval(user_plan.duration_months)} now. Your limits stay as they are."
     return f"You are on {name} now. Every limit of the plan is open to you."
+
+
+def _interval(months: int) -> str:
+    return "year" if months == 12 else "month"

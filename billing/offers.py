@@ -30,6 +30,7 @@ class Offer:
     ends_at: datetime | None  # the visitor has it, and has cancelled it for then
     changes_at: datetime | None  # the visitor's plan changes then: away from this one, or (scheduled) to it
     can_be_kept: bool  # the visitor has it, and can take back what is scheduled
+    is_given: bool  # the visitor has it as a gift (billing.grants), and may still buy it
     is_wanted: bool  # the address asks for it: they come from a log-in or a cancelled Checkout
 
     @property
@@ -105,6 +106,7 @@ def _offer(plan: Plan, months: int, visitor: Visitor, *, wanted: bool) -> Offer:
         ends_at=live.cancel_at if live and has_it else None,
         changes_at=live.pending_at if live and (has_it or action == "scheduled") else None,
         can_be_kept=live is not None and has_it and can_be_kept(live),
+        is_given=live is not None and live.is_grant and live.plan_id == plan.pk,
         is_wanted=wanted,
     )
 

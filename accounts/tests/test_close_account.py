@@ -42,6 +42,12 @@ def test_the_page_says_what_happens_and_asks_for_the_password(home, pro):
         assert said in page
 
 
+def test_a_trial_is_not_said_to_be_paid(home, pro):
+    UserPlan.objects.update(status="trialing")
+    page = home.get(PAGE).content.decode()
+    assert "nothing was charged" in page and "Stays paid" not in page
+
+
 def test_it_ends_the_plan_at_stripe_and_the_log_in(home, alice, pro, stripe, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         answer = home.post(PAGE, {"password": PASSWORD})

@@ -199,6 +199,12 @@ def test_cancelled_twice_it_says_so(paying):
     assert paying.post(CANCEL).status_code == 303
 
 
+def test_a_plan_that_staff_gave_ends_by_itself(paying):
+    UserPlan.objects.update(grant_reason="A prize", cancel_at=timezone.now() + timedelta(days=9))
+    page = words(paying.get(CANCEL))
+    assert "There is nothing to cancel" in page and "cancelled" not in page
+
+
 def test_nothing_to_cancel_is_no_error(customer, stripe):
     assert "There is nothing to cancel" in words(customer.get(CANCEL))
     response = customer.post(CANCEL)

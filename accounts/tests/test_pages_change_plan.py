@@ -255,6 +255,16 @@ def test_a_month_and_a_year_can_be_compared_on_the_page(buy, ask, plans):
     assert 'name="months" value="12" id="interval-year" checked' in html(page)
 
 
+def test_another_time_of_paying_is_told_as_that_and_not_as_another_plan(buy, ask, confirm, client, plans):
+    buy("pro")
+    said = words(client.get(confirm(ask(plans["pro"], 12))["Location"]))
+    assert "You pay for DataPilot Pro by the year now. Your limits stay as they are." in said
+    back = ask(plans["pro"], 1)
+    assert "Charged now Nothing" in words(back) and "Pressing twice" not in words(back)
+    said = words(client.get(confirm(back)["Location"]))
+    assert re.search(r"You pay for DataPilot Pro by the month from \d+ \w+ \d{4} on", said)
+
+
 def test_a_trial_says_when_it_ends_and_what_it_costs_then(ask, confirm, alice, plans, stripe):
     Plan.objects.filter(pk=plans["pro"].pk).update(trial_days=14)
     page = ask(plans["pro"])

@@ -126,7 +126,8 @@ def test_a_customer_sees_current_upgrade_and_downgrade(client, alice, on_sale, g
 def test_the_same_plan_at_the_other_interval_is_a_switch(client, alice, on_sale, give_plan):
     give_plan(alice, on_sale["pro"], duration_months=12, amount_cents=29000)
     client.force_login(alice)
-    assert "Switch to monthly" in card(get(client, interval="month"), on_sale["pro"])
+    pro = card(get(client, interval="month"), on_sale["pro"])
+    assert "Switch to monthly" in pro and "Your plan, paid yearly" in pro
     # Dearer per month: $29.00 monthly against $290.00 a year is not another plan's upgrade.
     assert "Upgrade to Datilio Team" in card(get(client, interval="year"), on_sale["team"])
 
@@ -240,6 +241,7 @@ def test_a_plan_that_staff_gave_can_be_bought_over(client, alice, on_sale, give_
     give_plan(alice, on_sale["team"], grant_reason="Speaker", cancel_at=timezone.now() + timedelta(days=9))
     client.force_login(alice)
     assert "Buy DataPilot Pro" in card(get(client), on_sale["pro"])
+    assert "Given to you" in card(get(client), on_sale["team"]) and "Given" not in card(get(client), on_sale["pro"])
 
 
 def test_the_answers_tell_how_plans_are_changed(client, on_sale):
