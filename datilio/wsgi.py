@@ -4,8 +4,11 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "datilio.settings")
 
-application = get_wsgi_application()
+_application = get_wsgi_application()
 
 from datilio.checks import refuse_to_start_unsafely  # noqa: E402  (needs the apps)
+from datilio.machine_handler import with_a_way_for_machines  # noqa: E402
 
 refuse_to_start_unsafely()
+
+application = with_a_way_for_machines(_application)

@@ -3,7 +3,7 @@
 The models stay the source of the schema: whatever made the plain table (migrations, or tests straight from the models),
 `prepare_event_table` turns it into a partitioned one after every `migrate`. There is no default partition, since with
 one nothing can be detached while the site writes; a month that is missing is made by the event that needs it
-(usage/metering.py). See docs/decisions/0012-events-by-month.md.
+(usage/metering.py). See docs/decisions/0014-events-by-month.md.
 """
 
 from collections.abc import Iterator

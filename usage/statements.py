@@ -16,6 +16,7 @@ from psycopg.types.numeric import Int8
 
 from usage.limits import WARNING_LEVELS
 from usage.plan_facts import STILL_HOLD, proof
+from usage.prepared import can_run_prepared, run_prepared
 from usage.uses import Bump, Place, Use
 from usage.warning_mails import ring_for
 
@@ -83,12 +84,12 @@ def count(use: Use, place: Place) -> tuple[int, int] | None:
     On PostgreSQL one statement; outside of a transaction that is all. Elsewhere the caller holds a transaction, and
     takes it back on None. Raises KeyTaken, DoesNotFit, NoPartition: these, too, must be taken back.
     """
-    order = sorted(range(len(place.bumps)), key=lambda i: place.bumps[i].feature)
     with told_apart():
         if connection.vendor == "postgresql":
-            row = fetch_one(_as_one_statement(*_shape(use, place), tuple(order)), _params(use, place))
+            run = run_prepared if can_run_prepared() else fetch_one
+            row = run(*statement_and_params(use, place))
         else:
-            row = _one_by_one(use, place, order)
+            row = _one_by_one(use, place, _order(place))
     if row is None:
         return None
     event_id, used, alerts = row
@@ -97,7 +98,16 @@ def count(use: Use, place: Place) -> tuple[int, int] | None:
     return event_id, used
 
 
+def _order(place: Place) -> tuple[int, ...]:
+    return tuple(sorted(range(len(place.bumps)), key=lambda i: place.bumps[i].feature))
+
+
 # --- PostgreSQL: one statement ----------------------------------------------------------------------------------------
+
+
+def statement_and_params(use: Use, place: Place) -> tuple[str, dict[str, Any]]:
+    """The one statement that counts `use` on PostgreSQL."""
+    return _as_one_statement(*_shape(use, place), _order(place)), _params(use, place)
 
 
 @lru_cache(maxsize=64)
@@ -222,13 +232,14 @@ def _condition(has_plan: bool) -> str:
 
 
 def _params(use: Use, place: Place) -> dict[str, Any]:
-    own = place.own
+    own, ops = place.own, connection.ops
+    db_time = ops.adapt_datetimefield_value
     params: dict[str, Any] = {
         "user_id": big(use.user_id),
         "feature": use.feature,
         "amount": big(use.amount),
         "timestamp": db_time(place.timestamp),
-        "day": connection.ops.adapt_datefield_value(place.day),
+        "day": ops.adapt_datefield_value(place.day),
         "source": use.source,
         "key": use.key,
         "model": use.model,

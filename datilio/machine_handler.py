@@ -1,0 +1,49 @@
+"""The way in for Datilio's own backends: without what only browsers need.
+
+Sessions, CSRF, messages, log-in, nonces and htmx cost a request more than counting an event does, and mean nothing to
+who carries an API key and no cookie. The same views answer, with the same errors, rate limits and headers.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+
+# What they ask. POST with a key; a browser never does.
+PREFIX = "/api/usage/"
+# In the order of settings.MIDDLEWARE, of which these are a part.
+MIDDLEWARE = (
+    "datilio.request_id.RequestIdMiddleware",
+    "datilio.caching.PrivateByDefaultMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "datilio.rate_limits.RateLimitMiddleware",
+    "datilio.error_rendering.DomainErrorMiddleware",
+)
+
+StartResponse = Callable[..., Any]
+
+
+class MachineHandler(WSGIHandler):
+    def load_middleware(self, is_async: bool = False) -> None:
+        # Django has no other way to say which: it reads the setting, once, here.
+        all_of_them = settings.MIDDLEWARE
+        settings.MIDDLEWARE = list(MIDDLEWARE)
+        try:
+            super().load_middleware(is_async)
+        finally:
+            settings.MIDDLEWARE = all_of_them
+
+
+def with_a_way_for_machines(application: WSGIHandler) -> Callable[[dict[str, Any], StartResponse], Iterable[bytes]]:
+    """`application`, but for requests that are under PREFIX and carry an API key."""
+    machines = MachineHandler()
+
+    def choose(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        # Anything odd about the path goes the long way: there every answer is the same, only later.
+        if environ.get("PATH_INFO", "").startswith(PREFIX) and "HTTP_AUTHORIZATION" in environ:
+            return machines(environ, start_response)
+        return application(environ, start_response)
+
+    return choose

@@ -1,0 +1,107 @@
+"""A statement that is run for every event, by the shortest way: prepared once on each connection, run by libpq alone.
+
+Django's cursor and psycopg's around it look at every value and every result anew, which costs more than the statement
+costs the server. Only outside of transactions; inside, and where somebody watches the queries, the usual way is taken.
+"""
+
+import itertools
+import re
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg.errors import InvalidSqlStatementName, error_from_result
+from psycopg.pq import ExecStatus
+
+# PostgreSQL's numbers of the types, https://www.postgresql.org/docs/15/datatype-oid.html. 0: it finds out.
+_OIDS = {int: 20, datetime: 1184, date: 1082, str: 0}
+# Of those that may be None.
+_NULLABLE = {"resets_at": 1184, "period_start": 1184, "limit_then": 20}
+
+# Names of the statements that a connection has prepared; gone with the connection.
+_prepared: WeakKeyDictionary[psycopg.Connection, dict[str, bytes]] = WeakKeyDictionary()
+_numbers = itertools.count()
+
+
+def can_run_prepared() -> bool:
+    """Is this the way now?"""
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    return (
+        settings.DATABASE_PREPARE
+        and not wrapper.in_atomic_block
+        and not wrapper.queries_logged
+        and not wrapper.execute_wrappers
+    )
+
+
+def run_prepared(sql: str, params: dict[str, Any]) -> Any:
+    """The first row, a tuple, of a statement that returns whole numbers; None: it returned none. In autocommit.
+
+    Raises Django's database errors, with psycopg's as their cause.
+    """
+    text, names = _numbered(sql)
+    # Not the proxy `connection`, which looks it up for every attribute.
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper.close_if_health_check_failed()
+    wrapper.ensure_connection()
+    raw = wrapper.connection
+    with wrapper.wrap_database_errors:
+        try:
+            result = _run(raw, text, names, params)
+        except InvalidSqlStatementName:
+            # psycopg deallocates all of its own, and with them ours, after a rollback or a change of tables.
+            _prepared.pop(raw, None)
+            result = _run(raw, text, names, params)
+    if not result.ntuples:
+        return None
+    return tuple(int(result.get_value(0, column)) for column in range(result.nfields))
+
+
+def _run(raw: psycopg.Connection, text: str, names: list[str], params: dict[str, Any]) -> Any:
+    statements = _prepared.get(raw)
+    if statements is None:
+        statements = _prepared[raw] = {}
+    name = statements.get(text)
+    if name is None:
+        name = b"usage_%d" % next(_numbers)
+        _checked(raw, raw.pgconn.prepare(name, text.encode(), [_oid(n, params[n]) for n in names]))
+        statements[text] = name
+    values: list[Any] = [_text(params[n]) for n in names]
+    return _checked(raw, raw.pgconn.exec_prepared(name, values))
+
+
+@lru_cache(maxsize=64)
+def _numbered(sql: str) -> tuple[str, list[str]]:
+    """`%(name)s` as `$1`, and the names in order."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    return re.sub(r"%\((\w+)\)s", number, sql), names
+
+
+def _oid(name: str, value: Any) -> int:
+    if name in _NULLABLE:
+        return _NULLABLE[name]
+    return next(oid for kind, oid in _OIDS.items() if isinstance(value, kind))
+
+
+def _text(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.encode()
+    return (value.isoformat() if isinstance(value, date) else str(int(value))).encode()
+
+
+def _checked(raw: psycopg.Connection, result: Any) -> Any:
+    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        raise error_from_result(result, encoding=raw.info.encoding)
+    return result
