@@ -43,8 +43,8 @@ _FIELDS = (
 _NO_CAP = -1
 
 # A condition for SQL, with the parameters of `proof`. Sync writes `synced_at` with every look, saving a plan
-# `updated_at`; the customer's own cap is compared itself. `+ 0`: without statistics PostgreSQL would rather walk through
-# all subscribers of the plan by its index.
+# `updated_at`; the customer's own cap is compared itself. `+ 0`: without statistics PostgreSQL would rather walk
+# through all subscribers of the plan by its index.
 STILL_HOLD = """EXISTS (SELECT 1 FROM billing_userplan up
     WHERE up.id = %(user_plan_id)s AND up.is_live AND up.status = %(status)s AND up.synced_at = %(synced_at)s
       AND up.plan_id + 0 = %(plan_id)s
