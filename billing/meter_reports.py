@@ -118,10 +118,11 @@ def _send(charge: TokenCharge, customer_id: str, now: datetime) -> bool:
 
 def acknowledge(charge: TokenCharge) -> None:
     """What is on its way has arrived; somebody else may have noted it already."""
+    # No F() + number: Django sends the number to PostgreSQL as int4, which keeps 32 bits of it.
     TokenCharge.objects.filter(
         pk=charge.pk, metered_nanocents=charge.metered_nanocents, in_flight_nanocents=charge.in_flight_nanocents
     ).update(
-        metered_nanocents=F("metered_nanocents") + charge.in_flight_nanocents,
+        metered_nanocents=charge.metered_nanocents + charge.in_flight_nanocents,
         in_flight_nanocents=0,
         in_flight_since=None,
         try_after=None,

@@ -70,7 +70,7 @@ def _report_again(charges: list[TokenCharge], missing: int) -> None:
         cut = min(missing, charge.metered_nanocents)
         if cut:
             TokenCharge.objects.filter(pk=charge.pk, metered_nanocents=charge.metered_nanocents).update(
-                metered_nanocents=F("metered_nanocents") - cut,
+                metered_nanocents=charge.metered_nanocents - cut,
                 in_flight_nanocents=0,
                 in_flight_since=None,
                 resent=F("resent") + 1,

@@ -10,8 +10,10 @@ from django.db.models import OuterRef, Q, Subquery
 
 from billing.models import Plan, UserPlan
 from billing.subscriptions import live_plan
-from usage.features import FEATURES, Metered, Window
-from usage.models import UsageCounter, UsageWarningChoice
+from usage.costs import SPEND
+from usage.features import FEATURES, Feature, Metered, Window
+from usage.models import SpendCap, UsageCounter, UsageWarningChoice
+from usage.money import NANOCENTS, dollars, exact_dollars
 from usage.pace import can_tell, runs_out_at
 from usage.windows import window_at
 
@@ -24,8 +26,8 @@ LimitOut = dict[str, Any]
 
 
 def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None) -> list[LimitOut]:
-    """PresentLimitOut (LimitOut with what is held, when it runs out, and the user's own threshold) of every feature, in
-    the table's order; [] for a user whose plan gives no access at `now`.
+    """PresentLimitOut (LimitOut with what is held, when it runs out, the user's own threshold, and for tokens what they
+    cost) of every feature, in the table's order; [] for a user whose plan gives no access at `now`.
 
     user_plan: the user's live plan with its plan, where the caller has it already. One query for the counters.
     """
@@ -35,12 +37,18 @@ def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None)
     windows = {feature: window_at(metered.window, now, user_plan.usage_anchor) for feature, metered in FEATURES.items()}
     # Feature and start together: three exact places in the index, however many old windows a user has.
     present = reduce(or_, (Q(feature=feature, window_start=start) for feature, (start, _) in windows.items()))
-    counters = {
-        feature: (used, held, own_threshold)
-        for feature, used, held, own_threshold in UsageCounter.objects.filter(present, user_id=user_id)
-        .annotate(own_threshold=_OWN_THRESHOLD)
-        .values_list("feature", "used", "held", "own_threshold")
-    }
+    # What tokens cost goes by their window.
+    present |= Q(feature=SPEND, window_start=windows[Feature.AI_TOKEN.value][0])
+    counters, spending = {}, NO_SPENDING
+    for feature, used, held, own_threshold, cap in (
+        UsageCounter.objects.filter(present, user_id=user_id)
+        .annotate(own_threshold=_OWN_THRESHOLD, cap=_SPEND_CAP)
+        .values_list("feature", "used", "held", "own_threshold", "cap")
+    ):
+        if feature == SPEND:
+            spending = _spending(used, cap)
+        else:
+            counters[feature] = used, held, own_threshold
     limits = []
     for feature, metered in FEATURES.items():
         # Without a counter nothing is used, and no threshold is reached.
@@ -53,9 +61,29 @@ def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None)
                 "runs_out_at": runs_out_at(used, limit, start=start, end=end, since=user_plan.start_date, now=now),
                 "can_tell_pace": can_tell(start, end, user_plan.start_date, now),
                 "own_threshold": own_threshold,
+                "spending": spending if metered.feature is Feature.AI_TOKEN else None,
             }
         )
     return limits
+
+
+NO_SPENDING = {"spent": 0.0, "spent_exact": "0.00", "spend_cap": None, "percent": None}
+
+
+def _spending(used: int, cap_cents: int | None) -> dict[str, Any]:
+    """Dollars: rounded half up to cents, and with all digits; percent of the customer's own cap, rounded down."""
+    percent = None
+    if cap_cents is not None:
+        percent = used * 100 // (cap_cents * NANOCENTS) if cap_cents else 100
+    return {
+        "spent": dollars(used),
+        "spent_exact": exact_dollars(used),
+        "spend_cap": None if cap_cents is None else cap_cents / 100,
+        "percent": percent,
+    }
+
+
+_SPEND_CAP = Subquery(SpendCap.objects.filter(user_id=OuterRef("user_id")).values("cents"))
 
 
 _OWN_THRESHOLD = Subquery(
@@ -125,7 +153,25 @@ def warnings_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
                     "resets_at": limit["resets_at"],
                 }
             )
+        if (spending := limit["spending"]) and (spending["percent"] or 0) >= min(WARNING_LEVELS):
+            warnings.append(_spending_warning(limit, spending))
     return warnings
+
+
+def _spending_warning(limit: LimitOut, spending: dict[str, Any]) -> dict[str, Any]:
+    """`used` and `limit` are dollars."""
+    threshold = max(percent for percent in WARNING_LEVELS if percent <= spending["percent"])
+    spent = f"${spending['spent']:,.2f} of your own cap of ${spending['spend_cap']:,.2f} are spent on AI tokens"
+    again = f"It starts again on {in_words(limit['resets_at'])}; you can raise the cap."
+    return {
+        "feature": limit["feature"],
+        "level": WARNING_LEVELS[threshold],
+        "threshold": threshold,
+        "message": f"{spent}{', so prompts are refused' if threshold == 100 else ''}. {again}",
+        "used": spending["spent"],
+        "limit": spending["spend_cap"],
+        "resets_at": limit["resets_at"],
+    }
 
 
 def meters_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from billing.models import UserPlan
 from datilio.errors import DomainError, ServiceUnavailable
-from usage.errors import LimitExceeded
+from usage.errors import LimitExceeded, SpendCapReached
 from usage.features import Feature
 from usage.holds import give_back_expired_holds_of, refusal_of
 from usage.limits import limit_out
@@ -38,8 +38,8 @@ def record(
 
     timestamp (aware; None: now) says in which window it counts, up to 35 days back. A negative amount gives stored
     files back, with a plan or without. size_mb is the size of each file.
-    Raises InvalidInput, UserNotFound, NoActivePlan, LimitExceeded, NothingToRemove, IdempotencyKeyReused; a refusal is
-    not remembered, so the same key may try again.
+    Raises InvalidInput, UserNotFound, NoActivePlan, LimitExceeded, SpendCapReached, NothingToRemove,
+    IdempotencyKeyReused; a refusal is not remembered, so the same key may try again.
     """
     use = use_of(user_id, feature, amount, source=source, key=key, timestamp=timestamp, model=model, size_mb=size_mb)
     return record_use(use, now)
@@ -65,7 +65,7 @@ def record_prompt(
 
     try:
         return both()
-    except LimitExceeded:
+    except (LimitExceeded, SpendCapReached):
         # Expired holds are given back outside: their rows are locked before counters, never after.
         if not give_back_expired_holds_of([user_id], now):
             raise

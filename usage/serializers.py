@@ -154,6 +154,13 @@ class LimitOut(serializers.Serializer):
     status = serializers.ChoiceField(choices=["ok", "approaching", "exceeded", "unlimited"])
 
 
+class MonthsSpendingOut(serializers.Serializer):
+    spent = serializers.FloatField(help_text="Dollars, rounded half up to cents, as a bill rounds its sum.")
+    spent_exact = serializers.CharField(help_text="Dollars with all their digits.")
+    spend_cap = serializers.FloatField(allow_null=True, help_text="Your own cap in dollars; null: none, or unused yet.")
+    percent = serializers.IntegerField(allow_null=True)
+
+
 class PresentLimitOut(LimitOut):
     """A limit as it stands now, with what only the present knows."""
 
@@ -166,6 +173,7 @@ class PresentLimitOut(LimitOut):
     own_threshold = serializers.IntegerField(
         allow_null=True, help_text="The percentage set on the usage page. null: none, or nothing is used yet."
     )
+    spending = MonthsSpendingOut(allow_null=True, help_text="What tokens cost; null for the others.")
 
 
 class UsageWarning(serializers.Serializer):
@@ -176,8 +184,8 @@ class UsageWarning(serializers.Serializer):
     )
     threshold = serializers.IntegerField(help_text="The highest percentage that is reached, of these and one's own.")
     message = serializers.CharField(help_text="A sentence for people, with the next step.")
-    used = serializers.IntegerField()
-    limit = serializers.IntegerField()
+    used = serializers.FloatField(help_text="In the feature's unit; dollars for one's own cap on AI tokens.")
+    limit = serializers.FloatField()
     resets_at = serializers.DateTimeField(allow_null=True)
 
 

@@ -21,6 +21,7 @@ from billing.sync import sync_user
 from usage.features import FEATURES
 from usage.metering import record
 from usage.models import UsageCounter
+from usage.spending import set_spend_cap
 from usage.windows import window_at
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -47,6 +48,8 @@ FOR_CUSTOMERS = [
     "/account/cancel",
     "/account/close",
     "/account/usage",
+    "/account/ai-costs",
+    "/account/ai-costs/receipt?period_start=2026-01-01T00:00:00Z",
     "/accounts/email/",
     "/accounts/password/change/",
     "/accounts/logout/",
@@ -92,7 +95,12 @@ def customer(alice, on_sale):
         start_date=now,
         current_period_start=now,
         current_period_end=now + timedelta(days=30),
+        token_price_cents=400,
     )
+    # Nearly all of her own cap of five dollars.
+    for model, tokens in (("opus", 1_001_234), ("mini", 217)):
+        record(alice.pk, "ai_token", tokens, model=model, key=model, source="test", now=now)
+    set_spend_cap(alice.pk, 500)
     for feature, used in {"file_upload": 34, "ai_prompt": 166, "synthetic_rows": 50_000}.items():
         start, _ = window_at(FEATURES[feature].window, now, plan.start_date)
         UsageCounter.objects.create(user=alice, feature=feature, window_start=start, used=used)
@@ -229,6 +237,8 @@ def test_everything_can_be_reached_by_keyboard(browser, live_server, customer):
     assert focused(page) == "Plan and usage"
     page.keyboard.press("Tab")
     assert focused(page) == "Usage in detail"
+    page.keyboard.press("Tab")
+    assert focused(page) == "AI costs"
     page.keyboard.press("Tab")
     assert focused(page) == "Billing"
     page.keyboard.press("Escape")

@@ -87,6 +87,7 @@ WRITES = {
     "api:create_checkout_session": ("alice", {"plan_id": 1, "duration_months": 1}, {}),
     "api:purchase_plan": ("alice", {"plan_id": 1, "duration_months": 1}, {}),
     "api:cancel_plan": ("alice", {"immediately": False, "reason": ""}, {}),
+    "api:usage_quote": ("key", {"user_id": 1, "tokens": 1}, {"tokens": [2**31]}),
     "api:usage_events": ("key", {"user_id": 1, "feature": "ai_prompt", "amount": 1, "key": "k"}, {}),
 }
 QUERIES = [
@@ -182,6 +183,26 @@ def test_queries(parameter, caller, settings):
     client, _ = caller("alice")
     for value in QUERIES:
         response = client.get(reverse("api:user_usage"), {parameter: value})
+        assert_refused(response, (parameter, value[:60]))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "parameter", "fine"),
+    [
+        ("api:user_usage_quote", "tokens", {}),
+        ("api:receipt_events", "period_start", {}),
+        ("api:receipt_events", "cursor", {"period_start": "2026-03-01T00:00:00Z"}),
+        ("api:receipt_events", "limit", {"period_start": "2026-03-01T00:00:00Z"}),
+    ],
+)
+def test_queries_about_money(name, parameter, fine, caller, settings):
+    settings.RATELIMIT_ENABLE = False
+    client, _ = caller("alice")
+    for value in QUERIES:
+        if (parameter, value) == ("tokens", "201"):
+            continue
+        response = client.get(reverse(name), fine | {parameter: value})
         assert_refused(response, (parameter, value[:60]))
 
 

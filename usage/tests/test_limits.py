@@ -33,6 +33,7 @@ def test_all_features_stand_there_in_order(alice, give_plan, use):
         "runs_out_at": None,
         "can_tell_pace": False,
         "own_threshold": None,
+        "spending": None,
     }
     assert limits[1]["resets_at"] == NOON.replace(day=16, hour=0)
     assert (limits[2]["used"], limits[2]["status"]) == (7, "unlimited")

@@ -280,3 +280,28 @@ def test_nobody_sees_anothers_receipts(paying_now, bob, client, use):
     use(paying_now, "ai_token", 1_234, now=timezone.now())
     client.force_login(bob)
     assert client.get("/api/user/receipts").json() == {"receipts": []}
+
+
+# --- warnings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cents", "level"), [(79, None), (80, "approaching"), (95, "critical"), (100, "exceeded"), (0, None)]
+)
+def test_a_cap_that_is_nearly_spent_is_told_on_every_page_and_in_the_api(paying_now, use, client, cents, level):
+    if cents:
+        use(paying_now, "ai_token", cents * CENT, now=timezone.now())
+    set_spend_cap(paying_now.pk, 100)
+    client.force_login(paying_now)
+    said = client.get("/api/user/usage").json()
+    tokens = next(limit for limit in said["limits"] if limit["feature"] == "ai_token")
+    assert tokens["spending"]["spent"] == cents / 100
+    assert [warning["level"] for warning in said["warnings"]] == ([level] if level else [])
+    page = client.get("/account/ai-costs").content.decode()
+    assert ("Change your cap" in page) == bool(level)
+
+
+def test_other_features_have_no_spending(paying_now, client):
+    client.force_login(paying_now)
+    limits = client.get("/api/user/usage").json()["limits"]
+    assert {limit["feature"] for limit in limits if limit["spending"] is not None} == {"ai_token"}
