@@ -123,3 +123,10 @@ def buy(client, alice, plans, stripe):
 def cookie_of(response):
     """The refresh cookie that a response sets, or None."""
     return response.cookies.get(REFRESH_COOKIE)
+
+
+@pytest.fixture
+def customer(client, alice):
+    """Alice's browser, logged in."""
+    client.force_login(alice)
+    return client

@@ -18,13 +18,6 @@ ACCOUNT, CANCEL = "/account", "/account/cancel"
 
 
 @pytest.fixture
-def customer(client, alice):
-    """Alice, logged in."""
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
 def use():
     def used(user, feature, amount):
         plan = UserPlan.objects.get(user=user)

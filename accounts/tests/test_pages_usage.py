@@ -22,13 +22,6 @@ PAGE, LIVE = "/account/usage", "/account/usage/live"
 
 
 @pytest.fixture
-def customer(client, alice):
-    """Alice, logged in."""
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
 def use(alice):
     numbers = iter(range(100_000))
 

@@ -183,6 +183,20 @@ def test_a_zone_is_chosen_without_scripts(looking):
     assert "EST" in words(page) or "EDT" in words(page)
 
 
+def test_the_history_is_saved_as_a_file_with_a_click(looking, use):
+    use("ai_prompt", 3)
+    use("synthetic_rows", 40)
+    page = looking()
+    page.get_by_label("Feature").select_option("synthetic_rows")
+    press(page, "Show")
+    page.get_by_role("link", name="Show everything").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert download.value.suggested_filename.startswith("datilio-usage-")
+    _, line, end = download.value.path().read_bytes().decode().split("\r\n")
+    assert ",synthetic_rows,40," in line and end == ""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server, width, scheme):

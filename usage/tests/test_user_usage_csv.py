@@ -134,6 +134,17 @@ def test_a_stranger_and_a_wrong_filter_get_problems(client, alice):
         assert response.json()["errors"].keys() == {"feature"}
 
 
+HOSTILE = ["\x00", "\ud800".encode("utf-8", "surrogatepass"), "9" * 5000, "2026-13-45T00:00:00Z", "'; --", "[]"]
+
+
+@pytest.mark.parametrize("name", ["feature", "since", "until"])
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value)[:20])
+def test_hostile_filters_are_refused_before_anything_is_sent(client, alice, name, value):
+    client.force_login(alice)
+    response = client.get(URL, {name: value})
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+
+
 def test_it_is_not_asked_for_without_end(client, alice):
     client.force_login(alice)
     assert [client.get(URL).status_code for _ in range(11)] == [200] * 10 + [429]

@@ -153,6 +153,19 @@ def test_a_plan_that_has_ended_is_told_nothing(customer, use, tell):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_outside_of_any_transaction_the_mail_leaves_with_the_use(alice, give_plan, use):
+    """Where one statement is all there is."""
+    BillingAccount.objects.create(user=alice)
+    now = timezone.now()
+    give_plan(alice, start=now - timedelta(days=2))
+    use(alice, "synthetic_rows", 850, now=now)
+    assert [one.subject for one in mail.outbox] == ["Your synthetic rows: 80 % of the monthly limit"]
+    use(alice, "synthetic_rows", 20, now=now)
+    assert len(mail.outbox) == 1
+    assert UsageAlert.objects.exclude(told_at=None).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_workers_tell_once(alice, give_plan, use, at_once):
     BillingAccount.objects.create(user=alice)
     give_plan(alice, start=NOON - timedelta(days=20))
