@@ -2,7 +2,7 @@
 
 The meter counts nanocents (10^-9 cents), what the tokens cost by our own rates, and its price is one nanocent a unit:
 so a change of plan or of a model's factor never touches what was used before.
-docs/decisions/0014-ai-tokens-cost-money.md says why.
+docs/decisions/0015-ai-tokens-cost-money.md says why.
 """
 
 from billing import stripe_gateway

@@ -48,10 +48,14 @@ def sweep_billing_mails() -> None:
 
 
 @shared_task
-def report_token_usage() -> None:
-    """Tell Stripe's meter what AI tokens have cost since it was told last. Lost or late: the next run goes on."""
+def report_token_usage(user_id: int | None = None) -> None:
+    """Tell Stripe's meter what AI tokens (of one user) have cost since it was told last. Lost or late: the next run
+    goes on."""
     try:
-        meter_reports.report_usage(timezone.now())
+        if user_id is None:
+            meter_reports.report_usage(timezone.now())
+        else:
+            meter_reports.report_usage_of(user_id)
     except StripeUnavailable:
         logger.warning("Stripe is down: usage is reported later")
 

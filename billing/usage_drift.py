@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing import stripe_gateway
 from billing.drift import Found
-from billing.meter_reports import HOUR, TOO_OLD, hour_of
+from billing.meter_reports import HOUR, TOO_OLD, hour_of, report_usage_of
 from billing.metered import ensure_metered_price
 from billing.models import BillingAccount, MeteredPrice, PlanPrice, TokenCharge, UserPlan
 from billing.sync import sync_locked
@@ -24,6 +24,8 @@ def check_usage(account: BillingAccount, *, heal: bool) -> list[Found]:
     none for who has used none. Raises StripeUnavailable."""
     if not account.stripe_customer_id:
         return []
+    if heal:
+        report_usage_of(account.user_id)
     return [*_without_an_item(account, heal=heal), *_meter(account, heal=heal)]
 
 

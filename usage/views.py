@@ -22,6 +22,8 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST
 
 from billing.subscriptions import live_plan
+from billing.tasks import report_token_usage
+from datilio.celery import ring
 from datilio.errors import DomainError, InvalidInput
 from usage.features import Feature
 from usage.forms import PromptForm, RowsForm, TryItForm, UploadForm
@@ -104,6 +106,8 @@ def try_prompt(request: HttpRequest) -> HttpResponse:
             model="demo",
             now=timezone.now(),
         )
+        # Nothing runs by the clock in the embedded default.
+        ring(report_token_usage, request.user.pk)
         return f"1 prompt and {tokens:,} tokens were counted. {_left(prompt.limit)}"
 
     return _answer(request, form, count)

@@ -308,3 +308,13 @@ def test_a_new_price_of_tokens_is_sold_from_then_on(alice, buy, plans, stripe):
     plans["pro"].ai_token_price_per_million = 9
     plans["pro"].save()
     assert buy("pro").token_price_cents == 900
+
+
+def test_a_prompt_of_the_try_it_panel_reaches_the_meter(alice, buy, stripe, client, django_capture_on_commit_callbacks):
+    """In the embedded default nothing runs by the clock."""
+    buy("pro")
+    client.force_login(alice)
+    form = {"prompt": "x" * 4_000, "key": "0" * 32}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post("/try/prompt", form).status_code == 302
+    assert in_the_meter(stripe) == [2_000 * 1000 * 400]
