@@ -129,7 +129,7 @@ def test_charts_are_drawn_without_reading_an_event(customer, alice, subscribe, u
 def test_costs_are_shown_with_what_the_month_will_cost(customer, alice, subscribe, use):
     plan = subscribe(alice)
     use("ai_token", 10_000)
-    assert "AI costs" not in words(customer.get(PAGE))  # tokens of this plan cost nothing
+    assert "AI costs this month" not in words(customer.get(PAGE))  # tokens of this plan cost nothing
     now = timezone.now()
     plan.start_date, plan.token_price_cents = now - timedelta(days=400), 1_000
     plan.save()
