@@ -196,7 +196,8 @@ def http(url: str, users: range, rounds: int, seconds: float) -> list[Row]:
         granian("datilio.wsgi:application", _site(redis_url)) as (site, _),
     ):
         for port, request in ((bare, one), (site, one), (site, next_batch)):
-            hammer(port, request, 2)
+            # Until every thread has its connection and its plans.
+            hammer(port, request, 8)
         for _ in range(rounds):
             bare_rates.append(hammer(bare, one, seconds)[0])
             answers, statuses = hammer(site, one, seconds)

@@ -19,6 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from datilio.client_address import client_address
 from datilio.error_rendering import render_error
 from datilio.errors import RateLimited, ServiceUnavailable
+from datilio.leased_limits import leased_usage
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,14 @@ def by_api_key(group: str, request: HttpRequest) -> str:
 
 @dataclass(frozen=True)
 class Policy:
-    """rate: django-ratelimit's `count/period`. fail_closed: answer 503 when the counters are out of reach."""
+    """rate: django-ratelimit's `count/period`. fail_closed: answer 503 when the counters are out of reach. block: how
+    many a process takes at once, where one caller sends many; see leased_limits.py."""
 
     rate: str
     key: Callable[[str, HttpRequest], str] = by_caller
     methods: tuple[str, ...] = READ + WRITE
     fail_closed: bool = False
+    block: int = 1
 
 
 PAGE = (Policy("120/m", methods=READ), Policy("30/m", methods=WRITE))
@@ -92,7 +95,7 @@ API_WRITE = (Policy("60/m", methods=WRITE), Policy("300/m", methods=READ))
 REMOTE_READ = (Policy("60/m"),)
 # A whole history each: minutes of a thread, when somebody reads it slowly.
 EXPORT = (Policy("10/m"), Policy("60/h"))
-METERING = (Policy("6000/m", by_api_key), Policy("20000/m", by_address))
+METERING = (Policy("6000/m", by_api_key, block=50), Policy("20000/m", by_address, block=100))
 PROBE = (Policy("600/m", by_address),)
 
 # URL name (with its namespace) -> policies; `namespace:*` stands for all of a namespace's names.
@@ -218,9 +221,7 @@ class RateLimitMiddleware:
         tightest: dict | None = None
         for policy in policies:
             try:
-                usage = get_usage(
-                    request, group=group, key=policy.key, rate=policy.rate, method=policy.methods, increment=True
-                )
+                usage = _usage(request, group, policy)
             except Exception:
                 logger.exception("The counters of the rate limits are out of reach")
                 if policy.fail_closed and request.method in policy.methods:
@@ -238,6 +239,15 @@ class RateLimitMiddleware:
         if tightest is not None:
             request.rate_limit_headers = _headers(tightest)
         return None
+
+
+def _usage(request: HttpRequest, group: str, policy: Policy) -> dict | None:
+    """Count this request. None: the policy is not about it."""
+    if policy.block == 1:
+        return get_usage(request, group=group, key=policy.key, rate=policy.rate, method=policy.methods, increment=True)
+    return leased_usage(
+        request, group=group, key=policy.key, rate=policy.rate, method=policy.methods, block=policy.block
+    )
 
 
 def _headers(usage: dict) -> dict[str, str]:
