@@ -9,6 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest
+from django.urls import ResolverMatch
 
 # What they ask. POST with a key; a browser never does.
 PREFIX = "/api/usage/"
@@ -26,6 +28,20 @@ StartResponse = Callable[..., Any]
 
 
 class MachineHandler(WSGIHandler):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # {path: what answers it} of the paths without a variable part: Django walks the whole address map each time.
+        self._matches: dict[str, ResolverMatch] = {}
+        super().__init__(*args, **kwargs)
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        match = self._matches.get(request.path_info)
+        if match is None:
+            match = super().resolve_request(request)
+            if not match.kwargs:
+                self._matches[request.path_info] = match
+        request.resolver_match = match
+        return match
+
     def load_middleware(self, is_async: bool = False) -> None:
         # Django has no other way to say which: it reads the setting, once, here.
         all_of_them = settings.MIDDLEWARE
