@@ -31,7 +31,7 @@ class Journey:
         """One call, printed; stops the journey when the status is not the expected one."""
         if url.startswith("/"):
             url = BASE_URL + url
-        print(f"   → {method} {url}" + (f"  {json.dumps(_hide(body))}" if body is not None else ""))
+        print(f"   → {method} {url}" + (f"  {json.dumps(_hide(body), ensure_ascii=False)}" if body is not None else ""))
         response = self.client.request(method, url, json=body, headers=headers)
         answer = response.json()
         print(f"   ← {response.status_code}  {_short(answer)}")

@@ -423,7 +423,7 @@ def start_everything(supervisor: Supervisor, settings: Settings) -> None:
 def start_local_stripe(supervisor: Supervisor, settings: Settings) -> None:
     command = [sys.executable, "-m", "stripe_sandbox", "--host", HOST, "--port", str(settings.stripe_port)]
     command += ["--database", str(settings.state_dir / "stripe_sandbox.sqlite3")]
-    command += ["--secret-key", LOCAL_STRIPE_KEY]
+    command += ["--secret-key", LOCAL_STRIPE_KEY, "--business-name", "Datilio"]
     command += ["--webhook-url", f"http://{HOST}:{settings.port}/api/stripe/webhook"]
     command += ["--webhook-secret", settings.webhook_secret]
     supervisor.start("stripe", *command)

@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -48,7 +49,8 @@ class Command(BaseCommand):
         except StripeUnavailable as error:
             progress.end()
             raise CommandError(
-                "Stripe does not answer. Run the command again: it goes on from here.", returncode=INTERRUPTED
+                f"Stripe does not answer at {settings.STRIPE_API_HOST}. Run the command again: it goes on from here.",
+                returncode=INTERRUPTED,
             ) from error
         except KeyboardInterrupt:
             progress.end()
