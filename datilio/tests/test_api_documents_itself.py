@@ -44,6 +44,13 @@ def test_every_operation_answers_its_errors_as_a_problem(schema):
             assert operation["responses"]["default"]["content"]["application/problem+json"] == problem, (path, method)
 
 
+def test_every_operation_has_a_line_that_says_what_it_does(schema):
+    lines = [operation["summary"] for methods in schema["paths"].values() for operation in methods.values()]
+    assert "End the plan at its period's end, or at once with `immediately`" in lines
+    assert all(10 < len(line) < 130 for line in lines), lines
+    assert "Idempotency-Key" in schema["info"]["description"]
+
+
 def test_a_real_problem_is_what_the_schema_says(schema, client):
     problem = client.get("/api/user/plan").json()
     jsonschema.validate(problem, schema["components"]["schemas"]["Problem"])
