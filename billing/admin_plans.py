@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Field, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -33,6 +33,20 @@ class PlanPriceInline(admin.TabularInline):
         return False
 
 
+# What the form says of fields whose names do not say enough.
+FORM_WORDS = {
+    "ai_token_price_per_million": {"label": "AI token price per million"},
+    "price_yearly": {"help_text": "Empty: twelve months."},
+    "display_order": {"help_text": "The lowest stands first on the pricing page."},
+    "features": {
+        "help_text": (
+            "More lines for the card and the comparison, as JSON. A text is shown as it is, true shows the name, a "
+            'number both: {"support": "Priority support within four hours", "seats": 5}'
+        )
+    },
+}
+
+
 @admin.register(Plan)
 class PlanAdmin(admin.ModelAdmin):
     list_display = ("name", "state", "price_monthly", "price_yearly", "trial_days", "live_subscribers", "display_order")
@@ -43,7 +57,13 @@ class PlanAdmin(admin.ModelAdmin):
     readonly_fields = ("state", "at_stripe", "live_subscribers", "on_the_card", "created_at", "updated_at")
     inlines = (PlanPriceInline,)
     fieldsets = (
-        (None, {"fields": ("name", "description", "state", "display_order", "live_subscribers")}),
+        (
+            None,
+            {
+                "fields": ("name", "description", "state", "display_order", "live_subscribers"),
+                "description": "A draft goes on sale by the action “Publish” in the list of plans.",
+            },
+        ),
         ("Prices (USD)", {"fields": ("price_monthly", "price_yearly", "ai_token_price_per_million", "trial_days")}),
         (
             "Limits (empty: unlimited)",
@@ -52,6 +72,11 @@ class PlanAdmin(admin.ModelAdmin):
         ("On the card", {"fields": ("features", "on_the_card")}),
         ("Record", {"fields": ("at_stripe", "created_at", "updated_at")}),
     )
+
+    def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest | None, **kwargs: Any) -> Any:
+        if db_field.name in FORM_WORDS:
+            kwargs |= FORM_WORDS[db_field.name]
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         return super().get_queryset(request).annotate(live=Count("subscribers", Q(subscribers__is_live=True)))

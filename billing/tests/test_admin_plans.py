@@ -39,6 +39,11 @@ def two_subscribers(alice, bob, plans, stripe):
         sync_user(user.pk)
 
 
+def test_the_form_says_how_features_are_written_and_how_a_draft_goes_on_sale(admin):
+    page = admin.get(f"{PLANS}add/").content.decode()
+    assert '"seats": 5' in page and "the action “Publish”" in page and "AI token price per million" in page
+
+
 def test_a_changed_price_shows_who_pays_what_before_anything_changes(save, plans, stripe, two_subscribers):
     prices = len(stripe.objects("price"))
     page = save(plans["pro"], price_monthly="39.00").content.decode()
