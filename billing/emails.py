@@ -214,7 +214,7 @@ def _change_scheduled(facts: Facts) -> Letter:
         f"Keep {keep}",
         _account_url(),
         rows=[("Changes on", moment_text(facts["at"])), ("From then", _price(facts["cents"], facts["months"]))],
-        small="The button leads to your account, where one click takes the change back.",
+        small="This leads to your account, where one click takes the change back.",
     )
 
 
@@ -226,7 +226,7 @@ def _cancel_scheduled(facts: Facts) -> Letter:
         [f"You have access until {until}. Nothing is charged any more."],
         f"Keep {plan}",
         _account_url(),
-        small="The button leads to your account, where one click takes the cancellation back until that moment.",
+        small="This leads to your account, where one click takes the cancellation back until that moment.",
     )
 
 
