@@ -127,5 +127,8 @@ def resume_plan(request: HttpRequest) -> HttpResponse:
 def way_back(request: HttpRequest) -> str:
     """The path on this site that a form names as `next`; empty for anything else."""
     wanted = request.POST.get("next", "")
-    is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    # Control characters: Stripe takes no way back with them.
+    is_ours = (
+        wanted.startswith("/") and wanted.isprintable() and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    )
     return wanted if is_ours else ""

@@ -130,3 +130,9 @@ def test_nothing_of_a_free_plan_is_owed(client, alice, plans, stripe):
     purchase_plan(alice, plans["explorer"].pk, 1)
     said = words(client.get(BILLING))
     assert "Plan Explorer Next charge None Card No card on file" in said
+
+
+@pytest.mark.parametrize("wanted", ["/account\r\nX-Evil: 1", "/\0", "//evil.example", "/\\evil.example"])
+def test_a_way_back_that_is_none_leads_to_the_account(paying, stripe, wanted):
+    assert paying.post(reverse("accounts:portal"), {"next": wanted}).status_code == 303
+    assert stripe.objects("billing_portal.session")[-1]["return_url"].endswith("/account")
