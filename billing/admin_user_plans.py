@@ -147,7 +147,11 @@ class UserPlanAdmin(ReadOnlyAdmin):
         customer = account.stripe_customer_id if account else None
         return stripe_link("customers", customer or "", "In Stripe's dashboard: a paid invoice is refunded there")
 
-    @admin.action(description="Compare with Stripe, and say what changed")
+    def has_compare_permission(self, request: HttpRequest) -> bool:
+        # It heals: an end, a refund, a mail may come of it. Who may only look may not.
+        return request.user.has_perm("billing.change_userplan")
+
+    @admin.action(description="Compare with Stripe, and say what changed", permissions=["compare"])
     def compare(self, request: HttpRequest, user_plans: QuerySet[UserPlan]) -> None:
         compare_with_stripe(request, set(user_plans.values_list("user_id", flat=True)))
 

@@ -1,6 +1,7 @@
 """Comparisons with Stripe in the admin: one user now, and the report of every run."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from billing import reconcile
 from billing.models import BillingAccount, Drift, ReconcileRun, UserPlan
@@ -76,3 +77,12 @@ def test_the_lists_take_as_many_queries_for_many_rows(admin, alice, django_asser
         admin.get(path)
         with django_assert_max_num_queries(8):
             assert admin.get(path).status_code == 200
+
+
+def test_who_may_only_look_compares_nothing(client, alice, drifted, django_user_model):
+    helper = django_user_model.objects.create_user("helper@example.com", "helper's long password", is_staff=True)
+    helper.user_permissions.add(Permission.objects.get(codename="view_userplan"))
+    client.force_login(helper)
+    row = UserPlan.objects.get().pk
+    client.post("/admin/billing/userplan/", {"action": "compare", "_selected_action": [row]})
+    assert not ReconcileRun.objects.exists()
