@@ -14,33 +14,37 @@ from billing import stripe_gateway
 
 # https://docs.stripe.com/api/disputes/object#dispute_object-status. An inquiry (`warning_*`) has taken nothing yet.
 UNDECIDED = frozenset({"needs_response", "under_review"})
+LOST_STATUS = "lost"
+# The bank has taken the money back, for the time being or for good.
+HAS_THE_MONEY = UNDECIDED | {LOST_STATUS}
 # The comment in the subscription that ends because of it.
 LOST = "A payment was disputed and lost"
 
 
 @dataclass(frozen=True)
 class Disputes:
-    """since: Unix seconds of the first that is undecided; None: none is. lost: one was decided against us."""
+    """since: while one is undecided, Unix seconds of the customer's first that is not decided for us, also of a plan
+    before: to begin anew and dispute again begins no new grace. None: none is undecided. lost: one was decided against
+    us."""
 
     since: int | None
     lost: bool
 
 
+def disputes_of(customer_id: str) -> list[tuple[str, stripe.Dispute]]:
+    """(payment intent, dispute) of each dispute about the customer's payments. A call, and one for each disputed
+    charge."""
+    intents = [charge["payment_intent"] for charge in stripe_gateway.list_charges(customer_id) if charge["disputed"]]
+    return [(intent, one) for intent in filter(None, intents) for one in stripe_gateway.list_disputes(intent)]
+
+
 def look(customer_id: str, subscription_id: str) -> Disputes:
     """How the payments of this live subscription stand. Changes nothing. A call, and two for each disputed charge."""
-    since: list[int] = []
-    lost = False
-    for charge in stripe_gateway.list_charges(customer_id):
-        if not charge["disputed"] or not charge["payment_intent"]:
-            continue
-        if stripe_gateway.subscription_paid_by(charge["payment_intent"]) != subscription_id:
-            continue
-        for dispute in stripe_gateway.list_disputes(charge["payment_intent"]):
-            if dispute["status"] == "lost":
-                lost = True
-            elif dispute["status"] in UNDECIDED:
-                since.append(dispute["created"])
-    return Disputes(min(since, default=None), lost)
+    found = disputes_of(customer_id)
+    ours = {intent for intent, _ in found if stripe_gateway.subscription_paid_by(intent) == subscription_id}
+    statuses = {dispute["status"] for intent, dispute in found if intent in ours}
+    taken = [dispute["created"] for _, dispute in found if dispute["status"] in HAS_THE_MONEY]
+    return Disputes(min(taken) if statuses & UNDECIDED else None, LOST_STATUS in statuses)
 
 
 def is_disputed(customer_id: str, subscription_id: str) -> bool:

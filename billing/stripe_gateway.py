@@ -857,6 +857,30 @@ def list_disputes(payment_intent_id: str) -> list[stripe.Dispute]:
     return _client().v1.disputes.list({"payment_intent": payment_intent_id, "limit": 100}).data
 
 
+# --- a customer's balance ---------------------------------------------------------------------------------------------
+
+
+@_our_errors()
+def balance_of(customer_id: str) -> int:
+    """Cents; negative is credit. https://docs.stripe.com/api/customers/object#customer_object-balance"""
+    return _client().v1.customers.retrieve(customer_id)["balance"]
+
+
+@_our_errors()
+def balance_transactions_of(customer_id: str) -> list[stripe.CustomerBalanceTransaction]:
+    """The last 100. https://docs.stripe.com/api/customer_balance_transactions/list"""
+    return _client().v1.customers.balance_transactions.list(customer_id, {"limit": 100}).data
+
+
+@_our_errors()
+def adjust_balance(
+    customer_id: str, cents: int, *, description: str, metadata: dict[str, str], idempotency_key: str
+) -> stripe.CustomerBalanceTransaction:
+    """cents > 0 takes credit away, < 0 gives it. https://docs.stripe.com/api/customer_balance_transactions/create"""
+    params: dict[str, Any] = {"amount": cents, "currency": "usd", "description": description, "metadata": metadata}
+    return _once(_client().v1.customers.balance_transactions.create, customer_id, params, key=idempotency_key)
+
+
 # --- the customer portal ----------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 from billing import disputes as disputes_of_plan
 from billing import notices, stripe_gateway
 from billing.customers import locked_account
+from billing.disputed_credit import settle_credit
 from billing.ending import end_replaced
 from billing.metered import usage_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
@@ -60,6 +61,8 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
     subscriptions = _keep_the_newest_live_one(subscriptions)
     subscriptions = _keep_the_end_of_grants(subscriptions)
     disputed_since: dict[str, int | None] = {}
+    if disputes:
+        settle_credit(account.stripe_customer_id)
     if disputes and (live_one := next((s for s in subscriptions if s["status"] in LIVE_STATUSES), None)):
         disputed_since[live_one["id"]] = disputes_of_plan.disputed_since(account.stripe_customer_id, live_one)
         # A lost one has ended it.

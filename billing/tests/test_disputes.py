@@ -6,6 +6,7 @@ import pytest
 
 from billing.checkout import start_checkout
 from billing.models import UserPlan
+from billing.subscriptions import cancel_plan, live_plan, purchase_plan
 from billing.sync import sync_user
 
 pytestmark = pytest.mark.django_db
@@ -59,3 +60,20 @@ def test_an_event_that_got_lost_is_made_up_for_by_the_reconcile(alice, plans, st
 
 def test_another_look_in_between_does_not_forget_it(alice, disputed):
     assert sync_user(alice.pk).disputed_since is not None
+
+
+def test_to_begin_anew_and_dispute_again_begins_no_new_grace(alice, plans, stripe, deliver, disputed):
+    first = UserPlan.objects.get().disputed_since
+    stripe.advance(days=8)
+    cancel_plan(alice, immediately=True)
+    purchase_plan(alice, plans["pro"].pk, 1)
+    deliver()
+    assert live_plan(alice.pk).disputed_since == first
+
+
+def test_who_begins_anew_and_pays_is_served(alice, plans, stripe, deliver, disputed):
+    cancel_plan(alice, immediately=True)
+    stripe.client.v1.payment_methods.detach(stripe.objects("payment_method")[0]["id"])
+    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
+    deliver()
+    assert live_plan(alice.pk).disputed_since is None
