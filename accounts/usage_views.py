@@ -72,7 +72,9 @@ def usage_live(request: HttpRequest) -> HttpResponse:
         return HttpResponse(as_of, headers={"HX-Reswap": "none"})
     table = render_to_string("usage/_days_table.html", context, request)
     banner = render_to_string("_warnings_banner.html", context, request)
-    return HttpResponse(render_to_string("accounts/_usage_live.html", live, request) + as_of + table + banner)
+    # With the first use "Nothing is counted yet" goes.
+    empty = '<div class="until-used" id="usage-empty" hx-swap-oob="true"></div>' if context["is_used"] else ""
+    return HttpResponse(render_to_string("accounts/_usage_live.html", live, request) + as_of + table + banner + empty)
 
 
 def _page(request: HttpRequest, warnings_form: WarningsForm, status: int = 200) -> HttpResponse:
@@ -81,12 +83,7 @@ def _page(request: HttpRequest, warnings_form: WarningsForm, status: int = 200) 
     plan = subscriptions.live_plan(request.user.pk)
     context = _present(request.user.pk, plan, now)
     context |= _history(request)
-    is_empty = not (
-        context["is_filtered"]
-        or context["rows"]
-        or any(limit["used"] or limit["held"] for limit in context["limits"])
-        or any(chart.largest for chart in context["charts"])
-    )
+    is_empty = not (context["is_filtered"] or context["rows"] or context["is_used"])
     return render(
         request,
         "accounts/usage.html",
@@ -117,6 +114,7 @@ def _present(user_id: int, plan: UserPlan | None, now: datetime) -> dict[str, An
         "charts": charts,
         "days": table_of(charts),
         "bar_width": bar_width(),
+        "is_used": any(limit["used"] or limit["held"] for limit in limits) or any(chart.largest for chart in charts),
         "now": now,
     }
 

@@ -107,6 +107,17 @@ def test_it_shows_what_is_used_meanwhile_without_a_shift(looking, use):
     assert page.problems == []
 
 
+def test_with_the_first_use_the_call_that_records_it_goes(looking, use):
+    page = looking()
+    assert "Nothing is counted yet" in words(page)
+    use("ai_prompt", 1)
+    ask_now(page)
+    page.get_by_text("1 of 200").wait_for()
+    page.get_by_text("Nothing is counted yet").wait_for(state="detached")
+    assert page.locator("#usage-empty").is_hidden()
+    assert page.problems == []
+
+
 def test_it_leaves_alone_what_has_not_changed(looking, use):
     use("ai_prompt", 20)
     page = looking()
@@ -218,3 +229,11 @@ def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server,
     assert page.problems == []
     today = f"{timezone.now().astimezone(UTC):%-d %b %Y}"
     assert today in page.locator("#usage-days").inner_text()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_a_page_without_any_usage_meets_no_barrier(looking, live_server, width, scheme):
+    page = looking(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 844})
+    assert problems_of(page, live_server.url + PATH) == []
+    assert "Nothing is counted yet" in words(page)
