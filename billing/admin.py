@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from billing import admin_mails, admin_plans, admin_reconcile, admin_user_plans  # noqa: F401
+from billing import admin_mails, admin_plans, admin_reconcile, admin_tokens, admin_user_plans  # noqa: F401
 from billing.mirror_admin import make_the_mirror_read_only
 
 # dj-stripe stands before billing in INSTALLED_APPS: its models are registered by now.

@@ -8,6 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 
 from billing import stripe_gateway
 from billing.errors import InvoiceNotFound
+from billing.metered import words_of
 from billing.models import BillingAccount
 
 MAX_PAGE = 100
@@ -94,4 +95,4 @@ def _invoice(invoice: Any, charges: dict[str, Any]) -> Invoice:
 
 def _description(lines: list[Any]) -> str:
     """What the bill is for, in one line: that of its dearest line."""
-    return max(lines, key=lambda line: line["amount"])["description"] or "" if lines else ""
+    return words_of(max(lines, key=lambda line: line["amount"])) if lines else ""

@@ -64,6 +64,11 @@ def is_for_usage(line: object) -> bool:
     return bool(details) and MeteredPrice.objects.filter(stripe_price_id=details["price"]).exists()
 
 
+def words_of(line: object) -> str:
+    """What a line of an invoice is for. Stripe's words for usage count nanocents."""
+    return "AI tokens" if is_for_usage(line) else line["description"] or ""  # type: ignore[index]
+
+
 def usage_cents(invoice: object) -> int:
     """What an invoice asks for usage, after its discounts."""
     return sum(

@@ -24,6 +24,7 @@ from billing import stripe_gateway
 from billing.disputes import LOST
 from billing.ending import REPLACED, given_back_cents
 from billing.errors import StripeUnavailable
+from billing.metered import is_for_usage, words_of
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.outbox import Event, write
 from datilio.times import iso
@@ -246,7 +247,9 @@ def _receipt(plan: UserPlan | None, invoice: Any) -> Iterator[Event]:
 
 
 def _paid(plan: UserPlan | None, invoice: Any) -> Told:
-    lines = [{"text": line["description"] or "", "cents": line["amount"]} for line in invoice["lines"]["data"]]
+    # Where no tokens were used, Stripe's line over nothing is no news.
+    told = [line for line in invoice["lines"]["data"] if line["amount"] or not is_for_usage(line)]
+    lines = [{"text": words_of(line), "cents": line["amount"]} for line in told]
     shown, rest = lines[:MOST_LINES], sum(line["cents"] for line in lines[MOST_LINES:])
     if len(lines) > MOST_LINES:
         shown.append({"text": "More lines, see the invoice", "cents": rest})

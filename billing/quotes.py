@@ -16,7 +16,7 @@ from django.utils import timezone
 from billing import stripe_gateway
 from billing.changes import kind_of_change
 from billing.errors import ChangeScheduled, QuoteInvalid
-from billing.metered import is_for_usage, metered_price_beside, usage_cents
+from billing.metered import is_for_usage, metered_price_beside, usage_cents, words_of
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.pricing import interval_of, trial_days
 from billing.stripe_gateway import Upgrade
@@ -313,7 +313,7 @@ def _quote(
 def _lines(lines: Iterable[Any]) -> list[QuoteLine]:
     return [
         QuoteLine(
-            description=line["description"] or "",
+            description=words_of(line),
             amount_cents=line["amount"],
             period_start=_time(line["period"]["start"]),
             period_end=_time(line["period"]["end"]),

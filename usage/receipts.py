@@ -5,14 +5,14 @@ Lines are TokenCharge rows added up; no event is summed. The sum is rounded once
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q, Sum
 from django.urls import reverse
 
-from billing.models import TokenCharge, UserPlan
+from billing.models import TokenCharge
 from billing.subscriptions import live_plan
 from datilio.times import iso
 from usage.features import Feature
@@ -21,6 +21,8 @@ from usage.models import UsageEvent
 from usage.money import dollars, exact_dollars, to_cents
 from usage.uses import LATEST
 
+# A period that began within this time before another one ended where that began; of a longer gap nobody knows.
+_LONGEST_MONTH = timedelta(days=31)
 # Bills shown, newest first: three years of months.
 MOST = 36
 
@@ -47,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Nanocents. period_end None: not known, for a plan that is over."""
+    """Nanocents. period_end None: not known (of a year, of a plan that is over)."""
 
     period_start: datetime
     period_end: datetime | None
@@ -84,20 +86,18 @@ def receipts_of(user_id: int, now: datetime) -> list[Receipt]:
     for row in rows:
         lines.setdefault(row.pop("period_start"), []).append(Line(**row))
     live = live_plan(user_id)
+    present = live.current_period_start if live else None
     receipts: list[Receipt] = []
-    end: datetime | None = None
+    after = present
     for start in lines:
-        is_open = _is_open(live, start)
-        if is_open and live is not None:
-            end = live.current_period_end if start == live.current_period_start else None
+        is_open = present is not None and start >= present
+        if is_open:
+            end = live.current_period_end if live and start == present else None
+        else:
+            end = after if after is not None and after - start <= _LONGEST_MONTH else None
         receipts.append(Receipt(start, end, is_open, lines[start]))
-        # The bill before it ended here, or earlier if nothing was used in between.
-        end = start
+        after = start
     return receipts[:MOST]
-
-
-def _is_open(live: UserPlan | None, period_start: datetime) -> bool:
-    return live is not None and period_start >= live.current_period_start
 
 
 def receipt_out(receipt: Receipt) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def test_the_bill_says_to_the_cent_what_the_receipt_says(alice, buy, stripe, use
     # The next period begins with nothing on it.
     use_tokens(2_500)
     report_usage(now())
-    assert [one.cents for one in receipts_of(alice.pk, now())] == [1, 402]
+    newer, older = receipts_of(alice.pk, now())
+    assert (newer.cents, older.cents) == (1, 402)
+    assert older.period_end == newer.period_start
     stripe.advance(months=1)
     assert metered_cents(last_invoice(stripe)) == 1
 
