@@ -102,7 +102,8 @@ def seen(plans, stripe):
     def look():
         short = {plan.stripe_product_id: name for name, plan in plans.items()}
         live = [one for one in stripe.objects("subscription") if one["status"] == "active"]
-        prices = [item["price"] for one in live for item in one["items"]["data"]]
+        # What bills AI tokens has no quantity.
+        prices = [item["price"] for one in live for item in one["items"]["data"] if "quantity" in item]
         product_of = {price["id"]: price["product"] for price in stripe.objects("price")}
         schedules = [one for one in stripe.objects("subscription_schedule") if one["status"] == "active"]
         coming = [phase["items"][0]["price"] for one in schedules for phase in one["phases"][1:]]
