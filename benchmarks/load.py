@@ -48,6 +48,26 @@ def granian(application: str, environment: dict[str, str], workers: int = 2) -> 
 
 
 @contextlib.contextmanager
+def prefork(environment: dict[str, str]) -> Iterator[tuple[int, subprocess.Popen]]:
+    """The site in processes to be killed: benchmarks/prefork.py. Yields (port, process)."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.prefork", str(port)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait_for(port)
+        yield port, process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
 def redis() -> Iterator[str | None]:
     """A Redis of our own; None where there is none to start."""
     program = shutil.which("redis-server")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.house import database, make_customers, rate, together, until
-from benchmarks.load import granian, hammer, post, redis
+from benchmarks.load import granian, hammer, post, prefork, redis
 
 Row = tuple[str, str, str, str]
 
@@ -384,7 +384,7 @@ def kill(url: str, users: range, rounds: int, seconds: float, kills: int = 200) 
 
     some = make_customers(50)
     keys = [make_api_key(f"kill {uuid.uuid4().hex}", ["usage:write"])[1] for _ in range(64)]
-    with redis() as redis_url, granian("datilio.wsgi:application", _site(redis_url)) as (port, server):
+    with redis() as redis_url, prefork(_site(redis_url)) as (port, server):
         stop = threading.Event()
         senders = [Sender(port, some, keys, stop, number) for number in range(8)]
         for sender in senders:
@@ -415,13 +415,7 @@ def kill(url: str, users: range, rounds: int, seconds: float, kills: int = 200) 
 def _workers_of(pid: int) -> list[int]:
     """The processes that `pid` has started."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"multiprocessing.resource_tracker" not in _command(child)]
-
-
-def _command(pid: str) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b"multiprocessing.resource_tracker"
+    return [int(child) for child in children]
 
 
 class Sender(threading.Thread):
