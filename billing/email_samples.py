@@ -4,7 +4,7 @@ from typing import Any
 
 _URL = "http://127.0.0.1:12111/i/acct_sample/test_sample"
 _PRO = {"plan": "DataPilot Pro", "months": 1, "cents": 2900}
-_NEXT = {"next_cents": 2900, "next_at": "2026-12-23T12:04:00Z", "card": "Visa ending in 4242"}
+_NEXT = {"next_cents": 2900, "next_at": "2026-12-23T12:04:00Z", "card": "Visa ending in 4242", "tokens": True}
 _FAILED = {
     **_PRO,
     "url": _URL,
@@ -106,7 +106,11 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "Change scheduled",
         {**_PRO, "was_plan": "Datilio Team", "at": "2026-12-23T12:04:00Z"},
     ),
-    "cancel-scheduled": ("cancel_scheduled", "Cancellation scheduled", {**_PRO, "until": "2026-12-23T12:04:00Z"}),
+    "cancel-scheduled": (
+        "cancel_scheduled",
+        "Cancellation scheduled",
+        {**_PRO, "until": "2026-12-23T12:04:00Z", "tokens": True},
+    ),
     "ended-as-cancelled": ("ended", "Ended as cancelled", {**_ENDED, "why": "as_cancelled"}),
     "ended-at-once": ("ended", "Ended at once", {**_ENDED, "why": "cancelled"}),
     "ended-unpaid": ("ended", "Ended, not paid", {**_ENDED, "why": "unpaid"}),

@@ -223,7 +223,14 @@ def _cancel_scheduled(facts: Facts) -> Letter:
     return Letter(
         f"{plan} is cancelled. You have access until {day_text(facts['until'])} (UTC)",
         f"{plan} is cancelled",
-        [f"You have access until {until}. Nothing is charged any more."],
+        [
+            f"You have access until {until}. "
+            + (
+                "Only the AI tokens that you have used are charged then, and nothing after it."
+                if facts.get("tokens")
+                else "Nothing is charged any more."
+            )
+        ],
         f"Keep {plan}",
         _account_url(),
         small="This leads to your account, where one click takes the cancellation back until that moment.",
@@ -313,7 +320,8 @@ def _see_your_plan() -> tuple[str, str]:
 def _next_charge(facts: Facts) -> list[tuple[str, str]]:
     if facts.get("next_cents") is None:
         return []
-    rows = [("Next charge", dollars(facts["next_cents"])), ("Charged on", moment_text(facts["next_at"]))]
+    and_tokens = ", plus the AI tokens that you use" if facts.get("tokens") else ""
+    rows = [("Next charge", dollars(facts["next_cents"]) + and_tokens), ("Charged on", moment_text(facts["next_at"]))]
     return [*rows, ("Charged to", facts["card"])] if facts["card"] else rows
 
 

@@ -129,7 +129,7 @@ def _granted(plan: UserPlan) -> Told:
 
 
 def _cancel_scheduled(plan: UserPlan) -> Told:
-    return "cancel_scheduled", _plan(plan) | {"until": iso(plan.cancel_at)}
+    return "cancel_scheduled", _plan(plan) | {"until": iso(plan.cancel_at)} | _tokens(plan)
 
 
 def _changed(before: UserPlan, after: UserPlan) -> Told:
@@ -300,7 +300,13 @@ def _next(plan: UserPlan) -> dict[str, Any]:
     """The next charge; nothing when none comes."""
     if plan.next_charge_cents is None or plan.next_charge_at is None:
         return {}
-    return {"next_cents": plan.next_charge_cents, "next_at": iso(plan.next_charge_at), "card": _card(plan)}
+    charge = {"next_cents": plan.next_charge_cents, "next_at": iso(plan.next_charge_at), "card": _card(plan)}
+    return charge | _tokens(plan)
+
+
+def _tokens(plan: UserPlan) -> dict[str, Any]:
+    """Are AI tokens billed beside the plan's price? Then no letter may call that price all that is charged."""
+    return {"tokens": True} if plan.token_price_cents else {}
 
 
 def _card(plan: UserPlan) -> str:

@@ -185,6 +185,15 @@ def test_cancelling_a_trial_says_that_nothing_is_charged(look, alice, subscribe)
     assert "Nothing is charged on that day or after it" in said and "no refund" not in said
 
 
+def test_who_pays_for_tokens_is_never_told_that_the_price_is_all(look, alice, subscribe):
+    subscribe(alice, token_price_cents=400)
+    for page in ("/account", "/account/billing"):
+        assert "(UTC), plus the AI tokens that you use" in look(page)[0]
+    said, _ = look("/account/cancel")
+    assert "only the AI tokens that you have used are charged" in said and "Nothing is charged" not in said
+    assert "AI tokens that you have used and not paid yet are charged now" in look("/account/close")[0]
+
+
 def test_cancelling_says_that_a_scheduled_change_does_not_happen(look, alice, subscribe, smaller):
     subscribe(alice, pending_price=smaller, pending_at=in_days(20))
     assert "The change to Explorer on" in look("/account/cancel")[0]

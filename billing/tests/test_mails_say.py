@@ -85,6 +85,13 @@ def test_a_receipt_adds_up():
         assert line in text
 
 
+def test_who_pays_for_tokens_is_never_told_that_the_price_is_all():
+    assert "Next charge: $29.00, plus the AI tokens that you use" in written("receipt").text
+    cancelled = written("cancel-scheduled").text
+    assert "Only the AI tokens that you have used are charged then" in cancelled
+    assert "Nothing is charged any more" not in cancelled
+
+
 # --- the pages that show them -----------------------------------------------------------------------------------------
 
 
