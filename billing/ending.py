@@ -17,8 +17,9 @@ _BANK_HAS_LET_GO = frozenset({"won", "warning_closed", "prevented"})
 
 def end_now(subscription_id: str, *, comment: str = "") -> None:
     """End it, whatever is scheduled, and let nobody pay what it still asks for: but AI tokens that were used under a
-    plan in good standing are billed a last time. Gives nothing back."""
-    row = UserPlan.objects.filter(stripe_subscription_id=subscription_id, status="active").first()
+    plan in good standing, in a trial too, are billed a last time. Gives nothing back."""
+    in_good_standing = UserPlan.objects.filter(status__in=("active", "trialing"))
+    row = in_good_standing.filter(stripe_subscription_id=subscription_id).first()
     if row is not None and has_unbilled_usage(row):
         report_usage_of(row.user_id)
         for invoice in stripe_gateway.open_invoices(subscription_id):

@@ -289,6 +289,22 @@ def test_a_cancelled_plan_bills_what_was_used_a_last_time(alice, buy, stripe, us
     assert (invoice["total"], invoice["status"]) == (400, "paid")
 
 
+@pytest.mark.parametrize("immediately", [True, False])
+def test_a_trial_that_is_cancelled_bills_its_tokens_now_as_at_its_end(
+    alice, plans, buy, stripe, use_tokens, now, immediately
+):
+    plans["pro"].trial_days = 14
+    plans["pro"].save()
+    buy("pro")
+    use_tokens(MILLION)
+    stripe.advance(days=1)
+    report_usage(now())
+    cancel_plan(alice, immediately=immediately)
+    stripe.advance(days=20)
+    invoice = last_invoice(stripe)
+    assert (invoice["total"], invoice["status"]) == (400, "paid")
+
+
 def test_a_plan_that_was_given_costs_nothing_for_its_tokens(alice, staff, plans, stripe, use_tokens, now):
     plan = grant_plan(alice, plans["pro"], until=now() + timedelta(days=30), reason="Prize", by=staff)
     assert plan.token_price_cents == 0
