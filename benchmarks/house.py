@@ -50,6 +50,33 @@ def database(server_url: str) -> Iterator[str]:
             session.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@contextlib.contextmanager
+def copy_of(url: str) -> Iterator[str]:
+    """Another database that is what this one is now; dropped afterwards. Yields its URL."""
+    from django.db import connection
+
+    here = urlsplit(url)
+    name = here.path.removeprefix("/")
+    connection.close()
+    with psycopg.connect(here._replace(path="/postgres").geturl(), autocommit=True) as session:
+        session.execute(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+        try:
+            yield here._replace(path=f"/{name}_copy").geturl()
+        finally:
+            session.execute(f"DROP DATABASE {name}_copy WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def using(url: str) -> Iterator[None]:
+    """Processes that are started inside work on this database."""
+    before = os.environ["DATABASE_URL"]
+    os.environ["DATABASE_URL"] = url
+    try:
+        yield
+    finally:
+        os.environ["DATABASE_URL"] = before
+
+
 def setup() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "datilio.settings")
     import django

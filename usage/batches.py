@@ -179,8 +179,7 @@ class _Batch:
             return Answer(event.key, "refused", None, place)
         for bump in place.bumps:
             used, held = self.counters[event.user_id, bump.feature, bump.window_start].state
-            fits = used + bump.amount >= 0 if bump.amount < 0 else used + held + bump.amount <= bump.most
-            if not fits:
+            if not bump.fits(used, held):
                 if held and bump.amount > 0:
                     self.in_the_way.add(event.user_id)
                 return Answer(event.key, "refused", None, bump.refusal(event, used, held, self.asked))

@@ -169,8 +169,7 @@ def refusal_of(use: Use, place: Place) -> DomainError | None:
             user_id=use.user_id, feature=bump.feature, window_start=bump.window_start
         ).values_list("used", "held")
         used, held = row.first() or (0, 0)
-        short = used + bump.amount < 0 if bump.amount < 0 else used + held + bump.amount > bump.most
-        if short:
+        if not bump.fits(used, held):
             return bump.refusal(use, used, held)
     return None
 

@@ -131,6 +131,10 @@ class Bump:
         """The limit as SQL compares it."""
         return NO_LIMIT if self.limit is None else self.limit
 
+    def fits(self, used: int, held: int) -> bool:
+        """What TAKE and GIVE_BACK of usage/statements.py ask, of numbers that were read."""
+        return used + self.amount >= 0 if self.amount < 0 else used + held + self.amount <= self.most
+
     def refusal(self, use: Use, used: int, held: int, asked: Asked | None = None) -> DomainError:
         """Why it does not fit. `used` and `held` are read for the message, after the decision has been made."""
         if self.feature == SPEND:
