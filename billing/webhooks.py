@@ -105,6 +105,11 @@ def process(trigger_id: int) -> str:
                 sync_locked(account, disputes=event_type.startswith("charge.dispute."))
                 is_refund = event_type.startswith("charge.refund")
                 notices.note_money(account, bills=event_type == "invoice.paid", refunds=is_refund)
+                if event_type == "invoice.created":
+                    # A renewal's draft, which takes for an hour yet what was used before it.
+                    from billing.tasks import report_token_usage
+
+                    ring(report_token_usage, account.user_id)
             return "processed"
     except Exception as exc:
         WebhookEventTrigger.objects.filter(pk=trigger_id, processed=False).update(

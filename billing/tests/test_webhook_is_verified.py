@@ -78,7 +78,8 @@ def test_another_secret(post):
     assert_refused(post(EVENT, sign(json.dumps(EVENT).encode(), "whsec_other")))
 
 
-@pytest.mark.parametrize("seconds", [-301, 301, 10**9])
+# Ahead by more than the tolerance even when the machine takes a while to get there.
+@pytest.mark.parametrize("seconds", [-301, 330, 10**9])
 def test_too_old_or_from_the_future(post, seconds):
     body = json.dumps(EVENT).encode()
     assert_refused(post(body, sign(body, "whsec_test", int(time.time()) + seconds)))

@@ -110,6 +110,21 @@ def test_the_bill_says_to_the_cent_what_the_receipt_says(alice, buy, stripe, use
     assert metered_cents(last_invoice(stripe)) == 1
 
 
+def test_a_renewal_that_is_still_a_draft_has_what_is_left_reported(
+    buy, stripe, use_tokens, deliver, django_capture_on_commit_callbacks
+):
+    # No worker reports each minute: so it is on one machine, and while the queue is down.
+    end = buy("pro").current_period_end
+    deliver()
+    use_tokens(5 * MILLION)
+    stripe.advance(to=int(end.timestamp()) + 60)
+    assert last_invoice(stripe)["status"] == "draft"
+    with django_capture_on_commit_callbacks(execute=True):
+        deliver()
+    stripe.advance(hours=2)
+    assert (last_invoice(stripe)["status"], metered_cents(last_invoice(stripe))) == ("paid", 2000)
+
+
 def test_what_is_used_in_the_last_second_is_still_on_its_bill(alice, buy, stripe, use_tokens, now):
     plan = buy("pro")
     use_tokens(MILLION, now=plan.current_period_end - timedelta(seconds=1))
