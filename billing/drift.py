@@ -42,6 +42,7 @@ KINDS = {
     "price_inactive": "A price that we sell is inactive at Stripe",
     "price_differs": "A price is not at Stripe what it is here",
     "usage_missing": "Stripe's meter lacks AI tokens that were used",
+    "usage_too_old": "AI tokens that Stripe was not told of in time",
     "usage_too_much": "Stripe's meter has more AI tokens than were used",
     "metered_item_missing": "Nothing bills the AI tokens of a subscription",
     "event_unprocessed": "An event of Stripe's was not processed",

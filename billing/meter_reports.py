@@ -29,7 +29,7 @@ IDENTIFIER_KEPT = timedelta(hours=23)
 TOO_OLD = timedelta(days=35)
 HOUR = timedelta(hours=1)
 
-_LEFT = Q(metered_nanocents__lt=F("cost_nanocents"))
+NOT_REPORTED = Q(metered_nanocents__lt=F("cost_nanocents"))
 
 
 def report_usage(now: datetime) -> int:
@@ -54,7 +54,7 @@ def has_unbilled_usage(user_plan: UserPlan) -> bool:
 
 
 def _report(charges: QuerySet[TokenCharge], now: datetime) -> int:
-    left = charges.filter(_LEFT, _free(now), day_start__gt=now - TOO_OLD)
+    left = charges.filter(NOT_REPORTED, _free(now), day_start__gt=now - TOO_OLD)
     ids = list(left.order_by("day_start", "pk").values_list("pk", flat=True)[:_RUN])
     customers = _customers(ids)
     reported = 0
@@ -86,7 +86,7 @@ def _customers(charge_ids: Iterable[int]) -> dict[int, str]:
 
 def _claim(pk: int, now: datetime) -> TokenCharge | None:
     """The charge with something on its way, for us alone for the length of a lease; None: somebody else is at it."""
-    claimed = TokenCharge.objects.filter(_LEFT, _free(now), pk=pk).update(try_after=now + _LEASE)
+    claimed = TokenCharge.objects.filter(NOT_REPORTED, _free(now), pk=pk).update(try_after=now + _LEASE)
     if not claimed:
         return None
     charge = TokenCharge.objects.get(pk=pk)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing import stripe_gateway
 from billing.drift import Found
-from billing.meter_reports import HOUR, TOO_OLD, hour_of, report_usage_of
+from billing.meter_reports import HOUR, NOT_REPORTED, TOO_OLD, hour_of, report_usage_of
 from billing.metered import ensure_metered_price
 from billing.models import BillingAccount, MeteredPrice, PlanPrice, TokenCharge, UserPlan
 from billing.sync import sync_locked
@@ -32,19 +32,26 @@ def check_usage(account: BillingAccount, *, heal: bool) -> list[Found]:
 def _meter(account: BillingAccount, *, heal: bool) -> list[Found]:
     meter, now = MeteredPrice.objects.first(), timezone.now()
     oldest = hour_of(now - TOO_OLD) + HOUR
-    charges = list(TokenCharge.objects.filter(user_id=account.user_id, day_start__gte=oldest))
+    of_user = TokenCharge.objects.filter(user_id=account.user_id)
+    found = [_too_old(account, charge) for charge in of_user.filter(NOT_REPORTED, day_start__lt=oldest)]
+    charges = list(of_user.filter(day_start__gte=oldest))
     if meter is None or not charges or not account.stripe_customer_id:
-        return []
+        return found
     by_hour: dict[datetime, list[TokenCharge]] = defaultdict(list)
     for charge in charges:
         by_hour[hour_of(charge.day_start.astimezone(UTC))].append(charge)
     counted = stripe_gateway.metered_by_hour(
         meter.stripe_meter_id, account.stripe_customer_id, min(by_hour), max(by_hour) + HOUR
     )
-    found: list[Found] = []
     for hour, of_it in sorted(by_hour.items()):
         found += _hour(account, hour, of_it, counted.get(int(hour.timestamp()), 0), heal=heal)
     return found
+
+
+def _too_old(account: BillingAccount, charge: TokenCharge) -> Found:
+    changes = {"nanocents": [charge.cost_nanocents, charge.metered_nanocents]}
+    reason = "Stripe takes no usage that is older than 35 days. Nobody bills it: write it off, or send a bill by hand."
+    return Found("usage_too_old", f"token charge {charge.pk}", reason, changes, account.user_id)
 
 
 def _hour(

@@ -328,7 +328,8 @@ class ReceiptsOut(serializers.Serializer):
 
 
 class LimitExceededProblem(serializers.Serializer):
-    """402, `code` limit_exceeded or no_active_plan (then only feature and upgrade_url)."""
+    """402, `code` limit_exceeded, spend_cap_reached (then used, held and limit are dollars) or no_active_plan (then
+    only feature and upgrade_url)."""
 
     type = serializers.CharField()
     title = serializers.CharField()
@@ -339,7 +340,8 @@ class LimitExceededProblem(serializers.Serializer):
     feature = serializers.CharField()
     limit_name = serializers.CharField(required=False)
     used = serializers.FloatField(required=False)
-    limit = serializers.IntegerField(required=False)
+    limit = serializers.FloatField(required=False)
+    cost_exact = serializers.CharField(required=False, help_text="What this would cost; spend_cap_reached only.")
     resets_at = serializers.DateTimeField(required=False, allow_null=True)
     upgrade_url = serializers.URLField()
     upgrade_plan = serializers.CharField(required=False, allow_null=True)

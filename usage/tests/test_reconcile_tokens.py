@@ -87,8 +87,11 @@ def test_a_subscription_of_before_the_meter_gets_its_item(alice, pro, stripe, mo
     assert len(stripe.objects("invoice")) == 1
 
 
-def test_old_charges_are_left_in_peace(alice, pro, stripe):
+@pytest.mark.parametrize(("is_reported", "told"), [(True, []), (False, [("usage_too_old", False)])])
+def test_what_stripe_does_not_take_any_more_is_told(alice, pro, stripe, is_reported, told):
     use_tokens(alice, MILLION)
+    if is_reported:
+        report_usage(timezone.now())
     TokenCharge.objects.update(day_start=timezone.now() - timedelta(days=36))
     assert report_usage(timezone.now()) == 0
-    assert drifts(alice) == []
+    assert drifts(alice) == told
