@@ -5,7 +5,7 @@ import contextlib
 from django.utils import timezone
 
 from billing import stripe_gateway
-from billing.ending import end_now
+from billing.ending import end_now, forgive
 from billing.errors import PurchaseOvertaken
 from billing.models import BillingAccount, BillingMail
 from billing.one_plan import close_open_sessions
@@ -35,7 +35,7 @@ def close_billing(account: BillingAccount, *, comment: str = "The account was cl
                 if subscription["status"] in CAN_CHARGE:
                     end_now(subscription["id"], comment=comment)
             for invoice in stripe_gateway.open_invoices_of(account.stripe_customer_id):
-                stripe_gateway.void_invoice(invoice["id"])
+                forgive(invoice)
             sync_locked(account)
     # Those that wait have nowhere to go. Only now: had Stripe not answered, nothing would be closed.
     BillingMail.objects.filter(user_id=account.user_id, sent_at__isnull=True).delete()

@@ -7,6 +7,7 @@ import stripe
 
 from billing import stripe_gateway
 from billing.meter_reports import has_unbilled_usage, report_usage_of
+from billing.metered import usage_cents
 from billing.models import UserPlan
 
 # The comment in the subscription that had to go because a newer purchase completed too.
@@ -16,14 +17,14 @@ _BANK_HAS_LET_GO = frozenset({"won", "warning_closed", "prevented"})
 
 
 def end_now(subscription_id: str, *, comment: str = "") -> None:
-    """End it, whatever is scheduled, and let nobody pay what it still asks for: but AI tokens that were used under a
-    plan in good standing, in a trial too, are billed a last time. Gives nothing back."""
-    in_good_standing = UserPlan.objects.filter(status__in=("active", "trialing"))
-    row = in_good_standing.filter(stripe_subscription_id=subscription_id).first()
+    """End it, whatever is scheduled, and let nobody pay for a period that is not served: but AI tokens that were used,
+    in a trial or while a bill was overdue too, are billed a last time. Gives nothing back."""
+    serving = UserPlan.objects.filter(status__in=("active", "trialing", "past_due"))
+    row = serving.filter(stripe_subscription_id=subscription_id).first()
     if row is not None and has_unbilled_usage(row):
         report_usage_of(row.user_id)
         for invoice in stripe_gateway.open_invoices(subscription_id):
-            stripe_gateway.void_invoice(invoice["id"])
+            forgive(invoice)
         with contextlib.suppress(stripe_gateway.ResourceMissing):
             stripe_gateway.cancel_now(subscription_id, comment=comment, bill_usage=True)
         return
@@ -31,7 +32,37 @@ def end_now(subscription_id: str, *, comment: str = "") -> None:
     with contextlib.suppress(stripe_gateway.ResourceMissing):
         stripe_gateway.cancel_now(subscription_id, comment=comment)
     for invoice in stripe_gateway.open_invoices(subscription_id):
+        forgive(invoice)
+
+
+def forgive(invoice: stripe.Invoice) -> None:
+    """Let nobody pay what an open invoice asks for a period that is not served. What it asks for tokens is owed: they
+    were used. It stays, on an invoice of its own where the rest goes."""
+    usage = usage_cents(invoice)
+    if _stands_for_usage(invoice) or (usage and usage >= invoice["total"]):
+        return
+    if usage:
+        customer = invoice["customer"]
+        stripe_gateway.bill_usage_of(
+            invoice["id"],
+            customer_id=customer if isinstance(customer, str) else customer["id"],
+            cents=usage,
+            description=f"AI tokens, from invoice {invoice['number'] or invoice['id']}",
+        )
+    # Refused: it was paid or voided this moment.
+    with contextlib.suppress(stripe_gateway.StripeRefused):
         stripe_gateway.void_invoice(invoice["id"])
+
+
+def unpaid_usage(customer_id: str) -> stripe.Invoice | None:
+    """An open invoice for tokens of a plan that is over; None: nothing is owed."""
+    owed = stripe_gateway.open_invoices_of(customer_id)
+    return next((one for one in owed if _stands_for_usage(one) or usage_cents(one)), None)
+
+
+def _stands_for_usage(invoice: stripe.Invoice) -> bool:
+    """Is it one of stripe_gateway.bill_usage_of?"""
+    return bool(invoice["metadata"] and "usage_of" in invoice["metadata"])
 
 
 def end_replaced(subscription: stripe.Subscription, *, since: int, comment: str = REPLACED) -> None:

@@ -1,6 +1,7 @@
 """What Checkout and a purchase with the card on file have in common: one live plan, one open session per user."""
 
 from billing import stripe_gateway
+from billing.ending import unpaid_usage
 from billing.errors import AccountClosed, AlreadySubscribed, PaymentOverdue, PurchaseOvertaken, StripeUnavailable
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.sync import sync_locked
@@ -11,6 +12,14 @@ def refuse_what_is_there(account: BillingAccount, live: UserPlan | None, wanted:
     PaymentOverdue while a bill of it is unpaid."""
     if account.closed_at:
         raise AccountClosed()
+    if (live is None or live.costs_nothing) and wanted.amount_cents and account.stripe_customer_id:
+        owed = unpaid_usage(account.stripe_customer_id)
+        if owed:
+            raise PaymentOverdue(
+                "AI tokens of an earlier plan are not paid yet. Pay them at `invoice_url` first, then buy again.",
+                invoice_url=owed["hosted_invoice_url"],
+                amount_due=owed["amount_remaining"] / 100,
+            )
     if live is None or live.is_grant:
         return
     if live.status not in ("active", "trialing"):

@@ -820,6 +820,32 @@ def void_invoice(invoice_id: str) -> stripe.Invoice:
 
 
 @_our_errors()
+def bill_usage_of(invoice_id: str, *, customer_id: str, cents: int, description: str) -> stripe.Invoice:
+    """An invoice of its own over what another one asked for usage, open and collected by Stripe. Repeating it makes
+    no second one. https://docs.stripe.com/api/invoices/create, https://docs.stripe.com/api/invoiceitems/create"""
+    draft: dict[str, Any] = {
+        "customer": customer_id,
+        "auto_advance": True,
+        "description": description,
+        "metadata": {"usage_of": invoice_id},
+        "pending_invoice_items_behavior": "exclude",
+    }
+    made = _once(_client().v1.invoices.create, draft, key=f"usage-of-{invoice_id}")
+    invoice = _client().v1.invoices.retrieve(made["id"])
+    if invoice["status"] == "draft":
+        line: dict[str, Any] = {
+            "customer": customer_id,
+            "invoice": invoice["id"],
+            "amount": cents,
+            "currency": "usd",
+            "description": description,
+        }
+        _once(_client().v1.invoice_items.create, line, key=f"usage-line-of-{invoice_id}")
+        invoice = _client().v1.invoices.finalize_invoice(invoice["id"])
+    return invoice
+
+
+@_our_errors()
 def list_charges(customer_id: str) -> list[stripe.Charge]:
     """The customer's last 100 charges, newest first: what was paid, refunded, disputed.
 

@@ -20,7 +20,7 @@ from billing import disputes as disputes_of_plan
 from billing import notices, stripe_gateway
 from billing.customers import locked_account
 from billing.disputed_credit import settle_credit
-from billing.ending import end_replaced
+from billing.ending import end_replaced, forgive
 from billing.metered import usage_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
 
@@ -69,7 +69,7 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
         subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
     _note_trial(account, subscriptions)
     _release_spent_schedules(subscriptions)
-    _void_bills_of_the_ended(subscriptions)
+    _forgive_bills_of_the_ended(subscriptions)
     live: UserPlan | None = None
     seen: list[notices.Seen] = []
     # The rows and the mails about them, both or neither: the lock's transaction keeps what was written before Stripe
@@ -192,14 +192,12 @@ def _release_spent_schedules(subscriptions: list[stripe.Subscription]) -> None:
             subscription["schedule"] = None
 
 
-def _void_bills_of_the_ended(subscriptions: list[stripe.Subscription]) -> None:
-    """Stripe ended a plan whose bill was never paid: the bill is for a period that is not served, so it is void."""
+def _forgive_bills_of_the_ended(subscriptions: list[stripe.Subscription]) -> None:
+    """Stripe ended a plan whose bill was never paid: what it asks for a period that is not served is forgiven."""
     for subscription in subscriptions:
         invoice = subscription["latest_invoice"]
         if subscription["status"] not in LIVE_STATUSES | NEVER_BEGAN and invoice and invoice["status"] == "open":
-            # Refused: it was paid or voided this moment.
-            with contextlib.suppress(stripe_gateway.StripeRefused):
-                stripe_gateway.void_invoice(invoice["id"])
+            forgive(invoice)
 
 
 def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[stripe.Subscription]:
