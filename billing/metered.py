@@ -13,8 +13,9 @@ EVENT_NAME = "datilio_ai_nanocents"
 # In cents; Stripe takes twelve decimals.
 UNIT_PRICE = "0.000000001"
 NANOCENTS = 10**9  # in a cent
-# What customers read on Stripe's invoices, after the quantity.
-_PRODUCT = "AI tokens by use, in billionths of a cent (your account shows model, rate and tokens)"
+# What customers read at Checkout and on Stripe's invoices. The quantity beside it is in nanocents, which no name can
+# make plain: our own pages show model, rate and tokens.
+_PRODUCT = "AI use"
 
 
 def ensure_metered_price(months: int) -> MeteredPrice:

@@ -354,6 +354,10 @@ def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
     renews = subscription["status"] in ("active", "trialing", "past_due")
     if not renews or (cancel_at is not None and cancel_at <= item["current_period_end"]):
         return nothing
+    draft = subscription["latest_invoice"]
+    if draft and draft["status"] == "draft" and draft["amount_due"] and draft["automatically_finalizes_at"]:
+        # The renewal that has come is charged within the hour: that is what comes next.
+        return {"next_charge_cents": draft["amount_due"], "next_charge_at": _time(draft["automatically_finalizes_at"])}
     cents = look.price.amount_cents * item["quantity"]
     is_plain = not (
         subscription["discounts"]

@@ -139,3 +139,15 @@ def test_a_session_open_while_a_plan_came_is_no_second_plan(alice, plans, subscr
     sync_user(alice.pk)
     assert UserPlan.objects.live().count() == 1
     assert [s["status"] for s in stripe.objects("subscription")].count("active") == 1
+
+
+def test_the_next_charge_is_the_renewal_that_has_just_come(alice, plans, subscribe, stripe):
+    """For an hour it is a draft (https://docs.stripe.com/billing/invoices/subscription#sub-invoice-lifecycle)."""
+    subscription = subscribe(plans["pro"])
+    end = subscription["items"]["data"][0]["current_period_end"]
+    stripe.advance(to=end)
+    plan = sync_user(alice.pk)
+    assert plan.current_period_start == datetime.fromtimestamp(end, UTC)
+    assert (plan.next_charge_cents, plan.next_charge_at) == (2900, datetime.fromtimestamp(end + 3600, UTC))
+    stripe.advance(hours=2)
+    assert sync_user(alice.pk).next_charge_at == plan.current_period_end
