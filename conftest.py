@@ -134,6 +134,20 @@ def browser():
         chromium.close()
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is about another kind of database. Not skipped: such a run has nothing to show of it."""
+    from django.db import connection
+
+    def belongs(item):
+        mark = item.get_closest_marker("only_on")
+        return mark is None or mark.args[0] == connection.vendor
+
+    others = [item for item in items if not belongs(item)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if belongs(item)]
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say loudly, at the very end, that the browser tests did not run."""
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if "NO CHROMIUM FOUND" in str(r.longrepr)]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote_plus
 
+import httpx
+
 from stripe_sandbox.api import ApiRequest, handle
+from stripe_sandbox.app import create_app
 from stripe_sandbox.sandbox import Sandbox, Settings
 
 
@@ -89,3 +94,16 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(child, f"{key}[{index}]")
     else:
         yield key, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def status_for(stripe: Any, address: str, path: str) -> int:
+    """What a machine at this address is answered. In a thread of its own: where a browser test ran before, this one has
+    an event loop at work."""
+
+    async def call() -> int:
+        transport = httpx.ASGITransport(create_app(stripe.sandbox), client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get(path)).status_code
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(call())).result()

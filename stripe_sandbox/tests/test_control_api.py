@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from stripe_sandbox.app import create_app
+from stripe_sandbox.tests.in_process import status_for
 
 
 def test_pay_answers_with_the_completed_session(stripe, http, checkout):
@@ -85,14 +85,7 @@ def test_a_web_page_is_refused(http):
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "::2", "not an address"])
 def test_another_machine_is_refused(stripe, address):
-    import asyncio
-
-    async def call() -> int:
-        transport = httpx.ASGITransport(create_app(stripe.sandbox), client=(address, 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return (await client.get("/_sandbox/health")).status_code
-
-    assert asyncio.run(call()) == 403
+    assert status_for(stripe, address, "/_sandbox/health") == 403
 
 
 def test_reset_must_be_allowed(stripe, http, ada):

@@ -13,7 +13,8 @@ from usage.models import UsageCounter, UsageEvent
 from usage.partitions import TABLE, make_partitions, month_of, prepare_event_table
 from usage.tests.conftest import NOON
 
-only_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="sqlite has an ordinary table")
+# sqlite has an ordinary table.
+only_postgresql = pytest.mark.only_on("postgresql")
 
 
 def query(sql, *params):
@@ -146,9 +147,8 @@ def test_what_retries_need_is_never_detached(db):
         call_command("detach_usage_partitions", "--months", "3")
 
 
+@pytest.mark.only_on("sqlite")
 def test_sqlite_has_nothing_to_detach(db):
-    if connection.vendor == "postgresql":
-        pytest.skip("about sqlite")
     with pytest.raises(CommandError, match="Only PostgreSQL"):
         call_command("detach_usage_partitions")
     assert make_partitions(NOON) == []

@@ -11,7 +11,8 @@ from usage.tests.conftest import NOON
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="sqlite prepares for itself"),
+    # sqlite prepares for itself.
+    pytest.mark.only_on("postgresql"),
 ]
 
 

@@ -168,11 +168,8 @@ def test_from_one_to_a_thousand(alice, count):
     assert list(refused.value.details["errors"]) == ["events"]
 
 
+@pytest.mark.only_on("postgresql")  # sqlite counts one by one
 def test_the_statements_do_not_grow_with_the_batch(alice, bob, give_plan, django_assert_max_num_queries):
-    from django.db import connection
-
-    if connection.vendor != "postgresql":
-        pytest.skip("sqlite counts one by one")
     give_plan(bob, give_plan(alice).plan)
     events = [event((alice, bob)[n % 2], f"k{n}", "ai_token", 1) for n in range(1000)]
     # Savepoint of the test, plans, counters, keys, one that writes, release.
