@@ -1,13 +1,14 @@
 """The web process and the local Stripe as `make run` starts them, on free ports, with people who may be killed with it.
 
 For what only real processes show: requests at the same moment (benchmarks/parallel.py) and a web process that dies at
-any moment (benchmarks/kills.py). sqlite in a folder of its own, or what DATABASE_URL names.
+any moment (benchmarks/kills.py). sqlite in a folder of its own, or a database of its own on the server of DATABASE_URL.
 """
 
 import contextlib
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -20,8 +21,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import stripe
 
 from datilio.run import HOST, LOCAL_STRIPE_KEY, LOCAL_WEBHOOK_SECRET, ROOT
@@ -140,6 +143,11 @@ class LiveHouse:
             "LOG_LEVEL": "ERROR",
             "EMAIL_URL": "dummymail://",
         }
+        # A database of its own on the server that DATABASE_URL names: the test run's own is not there for processes.
+        self._server = os.environ.get("DATABASE_URL", "")
+        self._database = f"datilio_live_{secrets.token_hex(4)}" if self._server else ""
+        if self._server:
+            self._environment["DATABASE_URL"] = urlsplit(self._server)._replace(path=f"/{self._database}").geturl()
         self.stripe = stripe.StripeClient(LOCAL_STRIPE_KEY, base_addresses={"api": self.stripe_address})
         self._stripe_command = [
             *(sys.executable, "-m", "stripe_sandbox", "--host", HOST, "--port", str(stripe_port)),
@@ -155,6 +163,7 @@ class LiveHouse:
         try:
             self._stripe_process = self._start(self._stripe_command)
             self._wait(lambda: httpx.get(f"{self.stripe_address}/_sandbox/health"))
+            self._on_the_server(f"CREATE DATABASE {self._database}")
             self._manage("prepare_database")
             made = self._manage("shell", "-c", _PEOPLE.replace("COUNT", str(self._count)))
             self.start_web()
@@ -171,7 +180,14 @@ class LiveHouse:
         if self._stripe_process:
             self._stripe_process.kill()
             self._stripe_process.wait()
+        self._on_the_server(f"DROP DATABASE IF EXISTS {self._database} WITH (FORCE)")
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _on_the_server(self, statement: str) -> None:
+        if self._server:
+            server = urlsplit(self._server)._replace(path="/postgres").geturl()
+            with psycopg.connect(server, autocommit=True) as session:
+                session.execute(statement)
 
     def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
         with (self._folder / "log").open("ab") as log:

@@ -3,9 +3,11 @@
 Upgrade; downgrade and undo; cancel and keep; a renewal that fails and is paid; an upgrade that the bank asks about.
 """
 
+import contextlib
 import re
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 
 from billing.checkout import start_checkout
 from billing.subscriptions import live_plan
@@ -157,6 +159,8 @@ def test_a_double_click_pays_once(open_page, site, stripe, customer):
     press(page, "Upgrade to Datilio Team")
     before = len(stripe.objects("charge"))
     page.get_by_role("button", name=re.compile("and upgrade now")).dblclick()
-    page.wait_for_url(f"{site}/account")
+    # The second click breaks the first's navigation off, sometimes while it is being waited for.
+    with contextlib.suppress(PlaywrightError):
+        page.wait_for_url(f"{site}/account")
     look_until(page, f"{site}/account", "Next charge $99.00")
     assert len(stripe.objects("charge")) == before + 1
