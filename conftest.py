@@ -52,6 +52,8 @@ def stripe(stripe, settings, monkeypatch):
     settings.STRIPE_SECRET_KEY = settings.STRIPE_TEST_SECRET_KEY = stripe.secret_key
     settings.STRIPE_WEBHOOK_SECRET = stripe.webhook_secret
     monkeypatch.setattr(stripe_sdk, "api_base", stripe.url)
+    # The SDK waits before it tries again; no test shows more for waiting with it.
+    monkeypatch.setattr(stripe_sdk.HTTPClient, "_sleep_time_seconds", lambda self, retries: 0)
     return stripe
 
 

@@ -75,6 +75,15 @@ def end_replaced(subscription: stripe.Subscription, *, since: int, comment: str 
     end_now(subscription["id"], comment=comment)
 
 
+def give_back_what_came_too_late(subscription: stripe.Subscription) -> None:
+    """An ended subscription's last bill was paid after its end, on Stripe's page that was still open: give back what it
+    asked for the time that is not served."""
+    invoice, ended_at = subscription["latest_invoice"], subscription["ended_at"]
+    paid_at = invoice["status_transitions"]["paid_at"] if invoice and invoice["status"] == "paid" else None
+    if paid_at and ended_at and paid_at > ended_at and invoice["amount_paid"]:
+        _give_back(subscription, ended_at)
+
+
 def given_back_cents(subscription: stripe.Subscription) -> int:
     """What end_replaced has refunded of it. Looks at Stripe."""
     bills = stripe_gateway.paid_invoices_of(subscription["id"])

@@ -20,7 +20,7 @@ from billing import disputes as disputes_of_plan
 from billing import notices, stripe_gateway
 from billing.customers import locked_account
 from billing.disputed_credit import settle_credit
-from billing.ending import end_replaced, forgive
+from billing.ending import end_replaced, forgive, give_back_what_came_too_late
 from billing.metered import usage_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
 
@@ -193,11 +193,16 @@ def _release_spent_schedules(subscriptions: list[stripe.Subscription]) -> None:
 
 
 def _forgive_bills_of_the_ended(subscriptions: list[stripe.Subscription]) -> None:
-    """Stripe ended a plan whose bill was never paid: what it asks for a period that is not served is forgiven."""
+    """Stripe ended a plan whose bill was not paid: what it asks for a period that is not served is forgiven, and given
+    back where somebody has paid it since."""
     for subscription in subscriptions:
         invoice = subscription["latest_invoice"]
-        if subscription["status"] not in LIVE_STATUSES | NEVER_BEGAN and invoice and invoice["status"] == "open":
+        if subscription["status"] in LIVE_STATUSES | NEVER_BEGAN or not invoice:
+            continue
+        if invoice["status"] == "open":
             forgive(invoice)
+        else:
+            give_back_what_came_too_late(subscription)
 
 
 def _keep_the_newest_live_one(subscriptions: list[stripe.Subscription]) -> list[stripe.Subscription]:

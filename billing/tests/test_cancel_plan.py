@@ -100,3 +100,16 @@ def test_when_stripe_ends_an_unpaid_plan_nobody_can_pay_its_bill_any_more(alice,
     stripe.advance(months=1, days=20)
     assert sync_user(alice.pk) is None
     assert [invoice["status"] for invoice in stripe.objects("invoice")] == ["paid", "void"]
+
+
+def test_a_bill_that_is_paid_after_stripe_has_ended_the_plan_is_given_back(alice, plans, stripe):
+    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
+    stripe.card_starts_failing(alice.billing_account.stripe_customer_id)
+    stripe.advance(months=1, days=8)
+    assert stripe.objects("subscription")[0]["status"] == "canceled"
+    stripe.pay_invoice(stripe.objects("invoice")[-1], "4242424242424242")
+    sync_user(alice.pk)
+    sync_user(alice.pk)
+    [refund] = stripe.objects("refund")
+    # Seven days were served: the last try failed, and Stripe ended it.
+    assert 2900 * 23 / 31 - 40 < refund["amount"] < 2900 * 24 / 31 + 40

@@ -21,12 +21,6 @@ from stripe_sandbox.chaos import CALM, Fate
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """The SDK's pauses between its tries are not slept."""
-    monkeypatch.setattr(stripe_gateway.BoundedClient, "_sleep_time_seconds", lambda self, retries: 0)
-
-
 @pytest.fixture
 def fail_first(stripe, monkeypatch):
     """fail_first(path): Stripe fails the first POST to it (a regular expression); its memory does the rest."""

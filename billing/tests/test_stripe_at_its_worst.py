@@ -119,12 +119,6 @@ def seen(plans, stripe):
     return look
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """The SDK's pauses between its tries are not slept."""
-    monkeypatch.setattr(stripe_gateway.BoundedClient, "_sleep_time_seconds", lambda self, retries: 0)
-
-
 @pytest.fixture
 def trouble(settings, stripe):
     """trouble(kind): from now on; trouble(None): over."""

@@ -169,6 +169,19 @@ def nobody_pays_twice(world: World, user: int, at_stripe: _AtStripe) -> None:
             raise BrokenPromise(f"user {user}: pays {net:.2f} instead of {dearest:.2f} cents for {when}: {parts}")
 
 
+def _after(at_stripe: _AtStripe, subscription: dict[str, Any], moment: int) -> list[_Paid]:
+    """What its paid bills asked for the time after a moment, line by line."""
+    parts = []
+    for invoice in at_stripe.invoices:
+        for line in at_stripe.lines[invoice["id"]] if invoice["status"] == "paid" else []:
+            details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"] or {}
+            start, end = max(line["period"]["start"], moment), line["period"]["end"]
+            if details.get("subscription") == subscription["id"] and line["amount"] and start < end:
+                net = line["amount"] - sum(one["amount"] for one in line["discount_amounts"] or [])
+                parts.append(_Paid(start, end, net * (end - start) / (end - line["period"]["start"])))
+    return parts
+
+
 def _parts(world: World, at_stripe: _AtStripe, invoice: dict[str, Any]) -> list[_Paid]:
     """The lines of a paid invoice, as far as they are served; and what was refunded of it."""
     if invoice["status"] != "paid" or at_stripe.disputed(invoice, "lost", *UNDECIDED):
@@ -180,7 +193,8 @@ def _parts(world: World, at_stripe: _AtStripe, invoice: dict[str, Any]) -> list[
         details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"] or {}
         subscription = by_id.get(details.get("subscription") or "")
         start, end = line["period"]["start"], line["period"]["end"]
-        if subscription is None or start >= end:
+        # A line over nothing (tokens that nobody used, of the period before) would only stretch what a refund is for.
+        if subscription is None or start >= end or not line["amount"]:
             continue
         net = line["amount"] - sum(one["amount"] for one in line["discount_amounts"] or [])
         whole = end - start
@@ -198,11 +212,14 @@ def _parts(world: World, at_stripe: _AtStripe, invoice: dict[str, Any]) -> list[
             if refund["status"] != "failed"
         )
         if refunded:
-            # Ours are for what a replaced subscription no longer serves, and no more than staff have left.
+            # Ours are for what a replaced subscription no longer serves, whichever payment they come out of (a later
+            # bill may have been settled with credit), and no more than staff have left.
             newer = at_stripe.subscriptions[at_stripe.subscriptions.index(subscription) + 1 :]
-            end = max(part.end for part in parts)
-            start = max(newer[0]["created"] if newer else 0, min(part.start for part in parts))
-            parts.append(_Paid(min(start, end - 1), end, -refunded))
+            unused = _after(at_stripe, subscription, newer[0]["created"]) if newer else []
+            if (total := sum(part.cents for part in unused)) > 0:
+                parts += [_Paid(part.start, part.end, -refunded * part.cents / total) for part in unused]
+            else:
+                parts.append(_Paid(min(part.start for part in parts), max(part.end for part in parts), -refunded))
     return parts
 
 
