@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings as project_settings
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from billing.models import Plan, UserPlan
 from datilio.tests.browsing import press, words
@@ -125,7 +126,7 @@ def test_it_leaves_alone_what_has_not_changed(looking, use):
     before = page.locator("#usage-as-of").inner_text()
     page.wait_for_timeout(1_100)
     ask_now(page)
-    page.wait_for_function(f"document.getElementById('usage-as-of').innerText !== {before!r}")
+    expect(page.locator("#usage-as-of")).not_to_have_text(before)
     assert page.evaluate("document.getElementById('usage-live').mark") == "the same element"
 
 
@@ -164,7 +165,7 @@ def test_only_a_new_warning_is_said_aloud(looking, use):
     assert said.inner_text() == ""
     use("ai_prompt", 150)
     ask_now(page)
-    page.wait_for_function("document.getElementById('usage-said').textContent.includes('170 of 200 prompts')")
+    expect(said).to_contain_text("170 of 200 prompts")
     assert page.get_by_label("About your plan").get_by_text("170 of 200 prompts").is_visible()
 
 
