@@ -1,7 +1,7 @@
 """What the tokens of one use cost, and on which bill and day of it that stands."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from billing.models import UserPlan
 from datilio.errors import InvalidInput
@@ -15,8 +15,7 @@ MAX_COST = 10**18
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """factor in thousandths, price_cents a million tokens at 1.0. period_start: of the bill; day_start: of the day in
     that bill, which begins at the second at which the period does."""
 

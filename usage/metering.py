@@ -7,7 +7,7 @@ what does not fit changes nothing. No code here reads a counter to decide. See d
 
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from billing.models import UserPlan
 from datilio.errors import DomainError, ServiceUnavailable
@@ -109,11 +109,13 @@ def _placed(use: Use, user_plan: UserPlan | None, now: datetime) -> tuple[Place 
 
 def _count(use: Use, place: Place) -> tuple[int, int] | None:
     """(the event's id, the counter with it). None: nothing was changed."""
+    # Not the proxy `connection`, which looks it up for every attribute.
+    wrapper = connections[DEFAULT_DB_ALIAS]
     try:
-        if connection.vendor == "postgresql" and not connection.in_atomic_block:
-            return count(use, place)
+        if wrapper.vendor == "postgresql" and not wrapper.in_atomic_block:
+            return count(use, place, wrapper)
         with transaction.atomic():
-            counted = count(use, place)
+            counted = count(use, place, wrapper)
             if counted is None:
                 transaction.set_rollback(True)
             return counted

@@ -6,7 +6,7 @@ nothing, and the caller reads anew. So limits are exact, and nothing has to be t
 
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import OuterRef, Subquery
 
 from billing.models import UserPlan
@@ -59,11 +59,10 @@ def plan_facts(user_id: int) -> UserPlan | None:
 
     Inside a transaction always as it is: there the caller sees rows that may never be committed.
     """
-    if not connection.in_atomic_block:
-        remembered = _remembered.get(user_id)
-        if remembered is not None:
-            return remembered
-    return plan_facts_now(user_id)
+    remembered = _remembered.get(user_id)
+    if remembered is None or connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        return plan_facts_now(user_id)
+    return remembered
 
 
 def plan_facts_now(user_id: int) -> UserPlan | None:

@@ -6,6 +6,7 @@ costs the server. Only outside of transactions; inside, and where somebody watch
 
 import itertools
 import re
+from collections.abc import Callable
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus
 
@@ -21,15 +22,21 @@ from psycopg.pq import ExecStatus
 _OIDS = {int: 20, datetime: 1184, date: 1082, str: 0}
 # Of those that may be None.
 _NULLABLE = {"resets_at": 1184, "period_start": 1184, "limit_then": 20}
+_TEXTS: dict[type, Callable[[Any], bytes | None]] = {
+    int: lambda value: b"%d" % value,
+    str: str.encode,
+    datetime: lru_cache(maxsize=4096)(lambda value: value.isoformat().encode()),
+    date: lambda value: value.isoformat().encode(),
+    type(None): lambda value: None,
+}
 
 # Names of the statements that a connection has prepared; gone with the connection.
 _prepared: WeakKeyDictionary[psycopg.Connection, dict[str, bytes]] = WeakKeyDictionary()
 _numbers = itertools.count()
 
 
-def can_run_prepared() -> bool:
-    """Is this the way now?"""
-    wrapper = connections[DEFAULT_DB_ALIAS]
+def can_run_prepared(wrapper: BaseDatabaseWrapper) -> bool:
+    """Is this the way now, on this connection to PostgreSQL?"""
     return (
         settings.DATABASE_PREPARE
         and not wrapper.in_atomic_block
@@ -38,40 +45,39 @@ def can_run_prepared() -> bool:
     )
 
 
-def run_prepared(sql: str, params: dict[str, Any]) -> Any:
+def run_prepared(wrapper: BaseDatabaseWrapper, sql: str, values: dict[str, Any]) -> Any:
     """The first row, a tuple, of a statement that returns whole numbers; None: it returned none. In autocommit.
 
     Raises Django's database errors, with psycopg's as their cause.
     """
     text, names = _numbered(sql)
-    # Not the proxy `connection`, which looks it up for every attribute.
-    wrapper = connections[DEFAULT_DB_ALIAS]
     wrapper.close_if_health_check_failed()
-    wrapper.ensure_connection()
+    if wrapper.connection is None:
+        wrapper.ensure_connection()
     raw = wrapper.connection
     with wrapper.wrap_database_errors:
         try:
-            result = _run(raw, text, names, params)
+            result = _run(raw, text, names, values)
         except InvalidSqlStatementName:
             # psycopg deallocates all of its own, and with them ours, after a rollback or a change of tables.
             _prepared.pop(raw, None)
-            result = _run(raw, text, names, params)
+            result = _run(raw, text, names, values)
     if not result.ntuples:
         return None
-    return tuple(int(result.get_value(0, column)) for column in range(result.nfields))
+    return tuple([int(result.get_value(0, column)) for column in range(result.nfields)])
 
 
-def _run(raw: psycopg.Connection, text: str, names: list[str], params: dict[str, Any]) -> Any:
+def _run(raw: psycopg.Connection, text: str, names: list[str], values: dict[str, Any]) -> Any:
     statements = _prepared.get(raw)
     if statements is None:
         statements = _prepared[raw] = {}
     name = statements.get(text)
     if name is None:
         name = b"usage_%d" % next(_numbers)
-        _checked(raw, raw.pgconn.prepare(name, text.encode(), [_oid(n, params[n]) for n in names]))
+        _checked(raw, raw.pgconn.prepare(name, text.encode(), [_oid(n, values[n]) for n in names]))
         statements[text] = name
-    values: list[Any] = [_text(params[n]) for n in names]
-    return _checked(raw, raw.pgconn.exec_prepared(name, values))
+    texts = [_TEXTS[type(value := values[n])](value) for n in names]
+    return _checked(raw, raw.pgconn.exec_prepared(name, texts))
 
 
 @lru_cache(maxsize=64)
@@ -88,17 +94,7 @@ def _numbered(sql: str) -> tuple[str, list[str]]:
 
 
 def _oid(name: str, value: Any) -> int:
-    if name in _NULLABLE:
-        return _NULLABLE[name]
-    return next(oid for kind, oid in _OIDS.items() if isinstance(value, kind))
-
-
-def _text(value: Any) -> bytes | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value.encode()
-    return (value.isoformat() if isinstance(value, date) else str(int(value))).encode()
+    return _NULLABLE.get(name) or _OIDS[type(value)]
 
 
 def _checked(raw: psycopg.Connection, result: Any) -> Any:

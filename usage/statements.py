@@ -6,11 +6,13 @@ from the CTE before; sqlite gets the number as a parameter. See docs/decisions/0
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors as pg
 from psycopg.types.numeric import Int8
 
@@ -77,19 +79,22 @@ WRITE_ALERTS = f"""
     ON CONFLICT DO NOTHING"""
 
 
-def count(use: Use, place: Place) -> tuple[int, int] | None:
-    """Count one use: (the event's id, its counter with it), or None: nothing was changed, because it does not fit, was
+def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, int] | None:
+    """Count one use on this connection: (the event's id, its counter with it), or None: nothing was changed, because it does not fit, was
     counted before, or the plan is another one by now.
 
     On PostgreSQL one statement; outside of a transaction that is all. Elsewhere the caller holds a transaction, and
     takes it back on None. Raises KeyTaken, DoesNotFit, NoPartition: these, too, must be taken back.
     """
-    with told_apart():
-        if connection.vendor == "postgresql":
-            run = run_prepared if can_run_prepared() else fetch_one
-            row = run(*statement_and_params(use, place))
+    try:
+        if wrapper.vendor != "postgresql":
+            row: Any = _one_by_one(use, place, _order(place))
+        elif can_run_prepared(wrapper):
+            row = run_prepared(wrapper, _statement(use, place), _values(use, place))
         else:
-            row = _one_by_one(use, place, _order(place))
+            row = fetch_one(*statement_and_params(use, place))
+    except IntegrityError as error:
+        raise _told_apart(error) from error
     if row is None:
         return None
     event_id, used, alerts = row
@@ -99,6 +104,8 @@ def count(use: Use, place: Place) -> tuple[int, int] | None:
 
 
 def _order(place: Place) -> tuple[int, ...]:
+    if len(place.bumps) == 1:
+        return (0,)
     return tuple(sorted(range(len(place.bumps)), key=lambda i: place.bumps[i].feature))
 
 
@@ -107,7 +114,11 @@ def _order(place: Place) -> tuple[int, ...]:
 
 def statement_and_params(use: Use, place: Place) -> tuple[str, dict[str, Any]]:
     """The one statement that counts `use` on PostgreSQL."""
-    return _as_one_statement(*_shape(use, place), _order(place)), _params(use, place)
+    return _statement(use, place), _params(use, place)
+
+
+def _statement(use: Use, place: Place) -> str:
+    return _as_one_statement(*_shape(use, place), _order(place))
 
 
 @lru_cache(maxsize=64)
@@ -231,53 +242,69 @@ def _condition(has_plan: bool) -> str:
     return f"{NOT_COUNTED_YET} AND {STILL_HOLD}" if has_plan else NOT_COUNTED_YET
 
 
-def _params(use: Use, place: Place) -> dict[str, Any]:
-    own, ops = place.own, connection.ops
-    db_time = ops.adapt_datetimefield_value
-    params: dict[str, Any] = {
-        "user_id": big(use.user_id),
+def _values(use: Use, place: Place) -> dict[str, Any]:
+    """What the pieces of SQL name, as plain Python values."""
+    own = place.bumps[0]
+    values: dict[str, Any] = {
+        "user_id": use.user_id,
         "feature": use.feature,
-        "amount": big(use.amount),
-        "timestamp": db_time(place.timestamp),
-        "day": ops.adapt_datefield_value(place.day),
+        "amount": use.amount,
+        "timestamp": place.timestamp,
+        "day": place.day,
         "source": use.source,
         "key": use.key,
         "model": use.model,
-        "cost": big(place.cost_nanocents),
+        "cost": place.cost_nanocents,
         "fingerprint": use.fingerprint,
-        "window": db_time(own.window_start),
-        "resets_at": db_time(own.resets_at),
+        "window": own.window_start,
+        "resets_at": own.resets_at,
         "period_start": None,
-        "limit_then": None if own.limit is None else big(own.limit),
-        "alert_window": db_time(place.alert_window),
+        "limit_then": own.limit,
+        "alert_window": place.alert_window,
     }
     if (charge := place.charge) is not None:
-        params |= {
-            "period_start": db_time(charge.period_start),
-            "charge_day": db_time(charge.day_start),
-            "factor": big(charge.factor),
-            "price_cents": big(charge.price_cents),
-        }
-    for i, bump in enumerate(place.bumps):
-        params |= bump_params(i, bump)
+        values["period_start"] = charge.period_start
+        values["charge_day"] = charge.day_start
+        values["factor"] = charge.factor
+        values["price_cents"] = charge.price_cents
+    for names, bump in zip(_BUMP_NAMES, place.bumps, strict=False):
+        feature, window, amount, limit = names
+        values[feature] = bump.feature
+        values[window] = bump.window_start
+        values[amount] = bump.amount
+        values[limit] = bump.most
     if place.user_plan is not None:
-        params |= {name: _adapted(value) for name, value in proof(place.user_plan).items()}
-    return params
+        values |= proof(place.user_plan)
+    return values
+
+
+_BUMP_NAMES = [(f"feature_{i}", f"window_{i}", f"amount_{i}", f"limit_{i}") for i in range(2)]
+
+
+def _params(use: Use, place: Place) -> dict[str, Any]:
+    """The same as parameters for a cursor."""
+    return {name: _adapted(value) for name, value in _values(use, place).items()}
 
 
 def bump_params(i: int, bump: Bump) -> dict[str, Any]:
+    feature, window, amount, limit = _BUMP_NAMES[i]
     return {
-        f"feature_{i}": bump.feature,
-        f"window_{i}": db_time(bump.window_start),
-        f"amount_{i}": big(bump.amount),
-        f"limit_{i}": big(bump.most),
+        feature: bump.feature,
+        window: db_time(bump.window_start),
+        amount: big(bump.amount),
+        limit: big(bump.most),
     }
 
 
 def _adapted(value: Any) -> Any:
-    if isinstance(value, int):
-        return big(value)
-    return value if isinstance(value, str) else db_time(value)
+    match value:
+        case int():
+            return big(value)
+        case datetime():
+            return db_time(value)
+        case date():
+            return connection.ops.adapt_datefield_value(value)
+    return value
 
 
 # psycopg names a number by its size (smallint, integer, bigint), and each combination would be a statement of its
@@ -342,11 +369,15 @@ def told_apart() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        cause = error.__cause__
-        if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
-            raise KeyTaken from error
-        if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
-            raise DoesNotFit from error
-        if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
-            raise NoPartition from error
-        raise
+        raise _told_apart(error) from error
+
+
+def _told_apart(error: IntegrityError) -> Exception:
+    cause = error.__cause__
+    if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
+        return KeyTaken()
+    if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
+        return DoesNotFit()
+    if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
+        return NoPartition()
+    return error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from hashlib import sha256
+from json.encoder import encode_basestring_ascii as json_string
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
@@ -33,8 +33,7 @@ SPEND_CAP = "spend_cap"
 NO_LIMIT = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """One event as sent. `sent_at` is the sender's own timestamp, if it gave one. `level`: what it was told instead of
     an amount (usage/levels.py)."""
 
@@ -55,13 +54,21 @@ class Use:
     @property
     def fingerprint(self) -> str:
         """Without our clock: a retry a second later is the same event."""
+        if self.level is None and self.size_mb is None and self.sent_at is None:
+            # The same text as below: most events are so, and json.dumps costs more than all the rest of this.
+            model = json_string(self.model) if self.model else '""'
+            return _digest(f'[{self.user_id}, "{self.feature}", {self.amount}, {model}, null, null]')
         amount = self.amount if self.level is None else f"level {self.level}"
         sent = [self.user_id, self.feature, amount, self.model, self.size_mb, iso(self.sent_at)]
         return fingerprint_of(sent)
 
 
 def fingerprint_of(sent: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(sent).encode()).hexdigest()[:32]
+    return _digest(json.dumps(sent))
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]
 
 
 def use_of(
@@ -114,8 +121,7 @@ class Asked:
         return self._plans
 
 
-@dataclass(frozen=True, slots=True)
-class Bump:
+class Bump(NamedTuple):
     """One counter that a use moves: the row (feature, window_start) of its user by `amount`, up to `limit` (None:
     unlimited). limit_name: what sets it, for the refusal."""
 
@@ -152,8 +158,7 @@ class Bump:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a use counts. `bumps[0]` is the counter of its own feature, which the answer tells of; further ones (what
     it costs) move with it or not at all, and stand in the order of their features: everybody locks in that order.
 

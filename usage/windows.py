@@ -4,7 +4,8 @@ Pure functions of aware datetimes; everything is UTC, so daylight saving has no 
 """
 
 from calendar import monthrange
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 
 from usage.features import Window
 
@@ -27,18 +28,32 @@ def window_at(window: Window, now: datetime, anchor: datetime) -> tuple[datetime
 
 
 def day_at(now: datetime) -> tuple[datetime, datetime]:
-    start = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return start, start + timedelta(days=1)
+    return _day_of(now.astimezone(UTC).date())
 
 
 def month_at(now: datetime, anchor: datetime) -> tuple[datetime, datetime]:
     """The month that begins on the anchor's day. In a month too short for it, on its last day; the month after that
     begins on the anchor's day again: 31 Jan, 28 Feb, 31 Mar."""
-    now, day = now.astimezone(UTC), anchor.astimezone(UTC).day
-    turn = _turn(now.year, now.month, day)
-    if now >= turn:
-        return turn, _turn(*_next(now.year, now.month), day)
-    return _turn(*_previous(now.year, now.month), day), turn
+    now = now.astimezone(UTC)
+    return _month_of(now.year, now.month, now.day, anchor.astimezone(UTC).day)
+
+
+# Asked for with every event, and there are few: a day of every anchor.
+
+
+@lru_cache(maxsize=256)
+def _day_of(day: date) -> tuple[datetime, datetime]:
+    start = datetime.combine(day, time(), tzinfo=UTC)
+    return start, start + timedelta(days=1)
+
+
+@lru_cache(maxsize=4096)
+def _month_of(year: int, month: int, day: int, turns_on: int) -> tuple[datetime, datetime]:
+    turn = _turn(year, month, turns_on)
+    # It turns at midnight, so the day alone tells.
+    if day >= turn.day:
+        return turn, _turn(*_next(year, month), turns_on)
+    return _turn(*_previous(year, month), turns_on), turn
 
 
 def _turn(year: int, month: int, day: int) -> datetime:
