@@ -76,7 +76,7 @@ def _run(raw: psycopg.Connection, text: str, names: list[str], values: dict[str,
         name = b"usage_%d" % next(_numbers)
         _checked(raw, raw.pgconn.prepare(name, text.encode(), [_oid(n, values[n]) for n in names]))
         statements[text] = name
-    texts = [_TEXTS[type(value := values[n])](value) for n in names]
+    texts: list[Any] = [_TEXTS[type(value := values[n])](value) for n in names]
     return _checked(raw, raw.pgconn.exec_prepared(name, texts))
 
 

@@ -80,8 +80,8 @@ WRITE_ALERTS = f"""
 
 
 def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, int] | None:
-    """Count one use on this connection: (the event's id, its counter with it), or None: nothing was changed, because it does not fit, was
-    counted before, or the plan is another one by now.
+    """Count one use on this connection: (the event's id, its counter with it), or None: nothing was changed, because it
+    does not fit, was counted before, or the plan is another one by now.
 
     On PostgreSQL one statement; outside of a transaction that is all. Elsewhere the caller holds a transaction, and
     takes it back on None. Raises KeyTaken, DoesNotFit, NoPartition: these, too, must be taken back.
