@@ -1,5 +1,6 @@
 """Users and their log-ins for staff."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,14 @@ from datilio.staff_pages import Question, ask, is_confirmed
 
 # Staff log in on the site's own page: Django's admin form would skip allauth's count of failures and its verification.
 admin.site.login = secure_admin_login(admin.site.login)
+
+
+RANKS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    """Is it a customer (or nobody in particular), or a superuser who asks?"""
+    return request.user.is_superuser or user is None or not (user.is_staff or user.is_superuser)
 
 
 class UserCreationForm(AdminUserCreationForm):
@@ -58,6 +67,19 @@ class UserAdmin(SearchByAddress, DjangoUserAdmin):
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
     add_form = UserCreationForm
     actions = ("compare",)
+
+    # Django lets whoever may change users make themselves a superuser, or set a superuser's password. Ranks are given
+    # by superusers; who else may change users changes customers.
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, *RANKS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.close)
