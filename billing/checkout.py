@@ -18,6 +18,7 @@ from billing.models import BillingAccount, Plan, PlanPrice, UserPlan
 from billing.one_plan import close_open_sessions, metadata_of, refuse_what_is_there
 from billing.quotes import trial_days_of
 from billing.sync import sync_locked, sync_user
+from billing.trials import CARD_HAD_ONE
 
 
 def start_checkout(user: AbstractBaseUser, plan_id: int, months: int) -> str:
@@ -51,7 +52,8 @@ def open_checkout(account: BillingAccount, price: PlanPrice) -> str:
     close_open_sessions(account, but=same[0]["id"] if same else "")
     if same:
         return same[0]["url"]
-    trial_days = trial_days_of(account, price)
+    card_id = stripe_gateway.card_on_file(customer_id) if price.plan.trial_days and price.amount_cents else None
+    trial_days = trial_days_of(account, price, card_id)
     # What came last is part of the key: a repeat of this very call finds the same session, a new try after an
     # expired one gets a new session, though Stripe remembers keys for a day.
     last = sessions[0]["id"] if sessions else "first"
@@ -77,7 +79,8 @@ class CheckoutOutcome:
     """How a purchase stands.
 
     active: paid, the plan serves. processing: Stripe has not decided, or does not answer us. failed: it was not paid
-    and is over. cancelled: the customer left; `checkout_url` leads back while the session is open.
+    and is over. cancelled: the customer left; `checkout_url` leads back while the session is open. card_had_trial: that
+    is why it failed.
     """
 
     state: Literal["active", "processing", "failed", "cancelled"]
@@ -85,6 +88,7 @@ class CheckoutOutcome:
     months: int | None = None
     user_plan: UserPlan | None = None
     checkout_url: str | None = None
+    card_had_trial: bool = False
 
 
 def confirm_checkout(user: AbstractBaseUser, session_id: str) -> CheckoutOutcome:
@@ -115,7 +119,11 @@ def confirm_checkout(user: AbstractBaseUser, session_id: str) -> CheckoutOutcome
         is_active = live.is_active(timezone.now())
         return CheckoutOutcome("active" if is_active else "processing", plan, months, live)
     # Paid once, but ended since (the page is opened again later), or never begun.
-    return CheckoutOutcome("failed", plan, months, live)
+    try:
+        why = stripe_gateway.why_ended(session["subscription"])
+    except (StripeUnavailable, stripe_gateway.ResourceMissing):
+        why = ""
+    return CheckoutOutcome("failed", plan, months, live, card_had_trial=why == CARD_HAD_ONE)
 
 
 def _metadata(session: Any, name: str) -> Any:

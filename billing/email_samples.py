@@ -114,6 +114,7 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ended-as-cancelled": ("ended", "Ended as cancelled", {**_ENDED, "why": "as_cancelled"}),
     "ended-at-once": ("ended", "Ended at once", {**_ENDED, "why": "cancelled"}),
     "ended-unpaid": ("ended", "Ended, not paid", {**_ENDED, "why": "unpaid"}),
+    "ended-card-had-trial": ("ended", "The card has had its trial", {**_ENDED, "why": "card_had_trial"}),
     "ended-disputed": ("ended", "Ended, payment disputed", {**_ENDED, "why": "disputed"}),
     "ended-grant": ("ended", "A gift is over", {**_ENDED, "why": "grant_over"}),
     "ended-grant-early": ("ended", "A gift was taken back", {**_ENDED, "why": "grant_ended"}),

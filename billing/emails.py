@@ -240,6 +240,10 @@ def _cancel_scheduled(facts: Facts) -> Letter:
 WHY_ENDED = {
     "grant_over": "The time for which it was given to you is over.",
     "grant_ended": "We have taken it back.",
+    "card_had_trial": (
+        "The card that you gave has had its free trial with another account, and there is one per card. "
+        "Nothing was charged. You can buy the plan without a trial."
+    ),
     "disputed": "Your bank took back a payment for it.",
     "unpaid": "The last payment for it did not go through.",
     "as_cancelled": "You had cancelled it for this moment.",

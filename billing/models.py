@@ -160,6 +160,19 @@ class BillingAccount(models.Model):
         return self.stripe_customer_id or f"user {self.user_id}"
 
 
+class TrialCard(models.Model):
+    """A card that somebody's trial began with: the next account that comes with it gets none. See billing/trials.py."""
+
+    fingerprint = models.CharField(
+        max_length=255, unique=True, help_text="Stripe's word for the card's number, the same for all customers."
+    )
+    account = models.ForeignKey(BillingAccount, on_delete=models.PROTECT, related_name="trial_cards")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
 # Stripe's statuses in which a plan serves; past_due within its grace only.
 SERVING = frozenset({"active", "trialing", "past_due"})
 

@@ -27,6 +27,7 @@ from billing.errors import StripeUnavailable
 from billing.metered import is_for_usage, words_of
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.outbox import Event, write
+from billing.trials import CARD_HAD_ONE
 from datilio.times import iso
 
 logger = logging.getLogger(__name__)
@@ -192,6 +193,10 @@ def _of_ended(one: Seen, live: Seen | None) -> Iterator[Event]:
         ended_now = one.subscription["ended_at"] and _is_news(one.subscription["ended_at"])
         if ended_now and not after.costs_nothing and live and (before is None or before.is_live):
             yield Event(f"replaced:{sub}", partial(_replaced, one, live.after))
+    elif details and details["comment"] == CARD_HAD_ONE:
+        # Ended at the very look that first saw it.
+        if one.subscription["ended_at"] and _is_news(one.subscription["ended_at"]):
+            yield Event(f"ended:{sub}", partial(_ended, after, after, details))
     elif before and before.is_live and live is None:
         yield Event(f"ended:{sub}", partial(_ended, before, after, details))
 
@@ -210,7 +215,9 @@ def _ended(before: UserPlan, after: UserPlan, details: Any) -> Told:
     """why: a word of emails.WHY_ENDED."""
     reason, comment = (details["reason"], details["comment"]) if details else (None, None)
     in_time = bool(before.cancel_at and after.ended_at and before.cancel_at <= after.ended_at)
-    if after.is_grant:
+    if comment == CARD_HAD_ONE:
+        why = "card_had_trial"
+    elif after.is_grant:
         why = "grant_over" if in_time else "grant_ended"
     elif comment == LOST or reason == "payment_disputed":
         why = "disputed"

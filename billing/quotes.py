@@ -20,7 +20,7 @@ from billing.metered import is_for_usage, metered_price_beside, usage_cents, wor
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.pricing import interval_of, trial_days
 from billing.stripe_gateway import Upgrade
-from billing.trials import had_trial
+from billing.trials import card_had_trial, had_trial
 
 VALID_FOR = timedelta(minutes=10)
 _SALT = "billing.quotes"
@@ -156,9 +156,13 @@ def upgrade_of(live: UserPlan, price: PlanPrice, proration_date: int | None) -> 
     )
 
 
-def trial_days_of(account: BillingAccount, price: PlanPrice) -> int:
-    """The trial that this person gets with this plan: once, and none with what costs nothing."""
-    return trial_days(price.plan, price.amount_cents, had_one=had_trial(account.user))
+def trial_days_of(account: BillingAccount, price: PlanPrice, card_id: str | None) -> int:
+    """The trial that this person gets with this plan: once, and none with what costs nothing, or with a card (the one
+    on file, if there is one) that somebody else's trial began with."""
+    days = trial_days(price.plan, price.amount_cents, had_one=had_trial(account.user))
+    if days and card_id and card_had_trial(account, stripe_gateway.fingerprint_of(card_id)):
+        return 0
+    return days
 
 
 def make_quote(
@@ -191,9 +195,9 @@ def is_still_true(confirmed: Confirmed, account: BillingAccount, live: UserPlan 
 
 
 def _start(account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> Quote:
-    free_days = trial_days_of(account, price)
     assert account.stripe_customer_id
-    card = price.amount_cents and stripe_gateway.card_on_file(account.stripe_customer_id)
+    card = stripe_gateway.card_on_file(account.stripe_customer_id) if price.amount_cents else None
+    free_days = trial_days_of(account, price, card)
     invoice = stripe_gateway.preview_new_subscription(
         account.stripe_customer_id, price.stripe_price_id, metered_price_beside(price)
     )

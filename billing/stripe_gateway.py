@@ -224,6 +224,23 @@ def card_on_file(customer_id: str) -> str | None:
 
 
 @_our_errors()
+def fingerprint_of(card_id: str) -> str | None:
+    """What stands for the card's number, the same with every customer; None for what is no card.
+
+    https://docs.stripe.com/api/payment_methods/object#payment_method_object-card-fingerprint
+    """
+    method = _client().v1.payment_methods.retrieve(card_id)
+    return method["card"]["fingerprint"] if method["type"] == "card" else None
+
+
+@_our_errors()
+def why_ended(subscription_id: str) -> str:
+    """The comment with which a subscription was ended; "" for none. https://docs.stripe.com/api/subscriptions/retrieve"""
+    details = _client().v1.subscriptions.retrieve(subscription_id)["cancellation_details"]
+    return (details["comment"] or "") if details else ""
+
+
+@_our_errors()
 def customer_is_deleted(customer_id: str) -> bool:
     """https://docs.stripe.com/api/customers/retrieve. Raises ResourceMissing for one that never was in this account."""
     customer = _client().v1.customers.retrieve(customer_id)

@@ -155,7 +155,7 @@ def _start(account: BillingAccount, price: PlanPrice) -> None:
     if price.amount_cents and not card_id:
         raise PaymentMethodRequired(checkout_url=open_checkout(account, price))
     close_open_sessions(account)
-    trial_days = trial_days_of(account, price)
+    trial_days = trial_days_of(account, price, card_id)
     try:
         stripe_gateway.create_subscription(
             customer_id=customer_id,

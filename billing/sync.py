@@ -20,9 +20,10 @@ from billing import disputes as disputes_of_plan
 from billing import notices, stripe_gateway
 from billing.customers import locked_account
 from billing.disputed_credit import settle_credit
-from billing.ending import end_replaced, forgive, give_back_what_came_too_late
+from billing.ending import end_now, end_replaced, forgive, give_back_what_came_too_late
 from billing.metered import usage_cents
 from billing.models import BillingAccount, PlanPrice, UserPlan
+from billing.trials import CARD_HAD_ONE, claim_card
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
     if not account.stripe_customer_id:
         return None
     subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
+    subscriptions = _note_trial(account, subscriptions)
     subscriptions = _keep_the_newest_live_one(subscriptions)
     subscriptions = _keep_the_end_of_grants(subscriptions)
     disputed_since: dict[str, int | None] = {}
@@ -67,7 +69,6 @@ def sync_locked(account: BillingAccount, *, disputes: bool = False) -> UserPlan 
         disputed_since[live_one["id"]] = disputes_of_plan.disputed_since(account.stripe_customer_id, live_one)
         # A lost one has ended it.
         subscriptions = stripe_gateway.list_subscriptions(account.stripe_customer_id)
-    _note_trial(account, subscriptions)
     _release_spent_schedules(subscriptions)
     _forgive_bills_of_the_ended(subscriptions)
     live: UserPlan | None = None
@@ -171,13 +172,22 @@ def _carried_anchor(before: _Look, subscription: stripe.Subscription) -> datetim
     return before.usage_anchored_at or _time(before.subscription["start_date"])
 
 
-def _note_trial(account: BillingAccount, subscriptions: list[stripe.Subscription]) -> None:
-    """Remember a person's one trial, whatever becomes of the subscription."""
-    if account.trial_started_at is None:
-        starts = [s["trial_start"] for s in subscriptions if s["trial_start"] and not _metadata(s, GRANT_REASON)]
-        if starts:
-            account.trial_started_at = _time(min(starts))
-            account.save(update_fields=["trial_started_at"])
+def _note_trial(account: BillingAccount, subscriptions: list[stripe.Subscription]) -> list[stripe.Subscription]:
+    """Remember a person's one trial, whatever becomes of the subscription; end it at once where its card has had its
+    own with another account. Before anything else: the free plan beside it then stays."""
+    if account.trial_started_at is not None:
+        return subscriptions
+    trials = [s for s in subscriptions if s["trial_start"] and not _metadata(s, GRANT_REASON)]
+    if not trials:
+        return subscriptions
+    running = [s for s in trials if s["status"] == "trialing"]
+    refused = [s for s in running if not claim_card(account, _fingerprint(s))]
+    for subscription in refused:
+        logger.warning("The card of the trial %s has had one with another account", subscription["id"])
+        end_now(subscription["id"], comment=CARD_HAD_ONE)
+    account.trial_started_at = _time(min(s["trial_start"] for s in trials))
+    account.save(update_fields=["trial_started_at"])
+    return stripe_gateway.list_subscriptions(refused[0]["customer"]["id"]) if refused else subscriptions
 
 
 def _release_spent_schedules(subscriptions: list[stripe.Subscription]) -> None:
@@ -379,20 +389,29 @@ def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
 
 
 def _card(subscription: stripe.Subscription) -> dict[str, Any]:
-    """The card that will be charged: the subscription's own, else the customer's default."""
-    method = subscription["default_payment_method"]
-    customer = subscription["customer"]
-    if not method and "invoice_settings" in customer:  # a deleted customer has none
-        method = customer["invoice_settings"]["default_payment_method"]
-    if not method or method["type"] != "card":
+    card = _charged_card(subscription)
+    if card is None:
         return {"card_brand": "", "card_last4": "", "card_expires_on": None}
-    card = method["card"]
     year, month = card["exp_year"], card["exp_month"]
     return {
         "card_brand": card["brand"][:20],
         "card_last4": card["last4"],
         "card_expires_on": date(year, month, monthrange(year, month)[1]),
     }
+
+
+def _charged_card(subscription: stripe.Subscription) -> Any:
+    """The card that will be charged: the subscription's own, else the customer's default; None: there is none."""
+    method = subscription["default_payment_method"]
+    customer = subscription["customer"]
+    if not method and "invoice_settings" in customer:  # a deleted customer has none
+        method = customer["invoice_settings"]["default_payment_method"]
+    return method["card"] if method and method["type"] == "card" else None
+
+
+def _fingerprint(subscription: stripe.Subscription) -> str | None:
+    card = _charged_card(subscription)
+    return card["fingerprint"] if card is not None else None
 
 
 def _time(stamp: int | None) -> datetime | None:

@@ -377,6 +377,8 @@ RECONCILE_CALLS_PER_SECOND = env.float(
 )
 
 GRACE_DAYS = env.int("GRACE_DAYS", default=7)
+# A card's trial is its only one, whatever the account. Off where test cards are everybody's.
+TRIAL_ONCE_PER_CARD = env.bool("TRIAL_ONCE_PER_CARD", default=PRODUCTION)
 
 # --- usage ----------------------------------------------------------------------------------------------------------
 
