@@ -462,6 +462,7 @@ class BillingMail(models.Model):
         RENEWAL = "renewal", "Yearly renewal ahead"
         # Written by the app `usage`, with words of its own.
         USAGE_WARNING = "usage_warning", "Limit nearly used up"
+        SPEND_WARNING = "spend_warning", "Cap on AI costs nearly spent"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="billing_mails")
     kind = models.CharField(max_length=20, choices=Kind)

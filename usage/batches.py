@@ -143,8 +143,7 @@ class _Batch:
     def _places(self) -> list[Place | DomainError]:
         users = sorted({use.user_id for use in _uses(self.events)})
         plans = plan_facts_of_many(users) if users else {}
-        limited = sorted({use.user_id for use in _uses(self.events) if use.metered.limit_field} & plans.keys())
-        self.own_thresholds = own_thresholds_of(limited) if limited else {}
+        self.own_thresholds = own_thresholds_of(sorted(plans)) if plans else {}
         self.asked = Asked()
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
@@ -207,10 +206,12 @@ class _Batch:
             charged = self.charges.setdefault((use.user_id, use.model, place.charge), [0, 0])
             charged[0] += use.amount
             charged[1] += place.cost_nanocents
-        if own.limit and use.amount > 0:
-            own_threshold = self.own_thresholds.get((use.user_id, own.feature))
-            for percent in thresholds_reached(used, own.limit, own_threshold):
-                self.alerts.add((use.user_id, own.feature, place.alert_window, percent))
+        if (warned := place.warned) is not None:
+            bump = place.bumps[warned]
+            used = self.counters[use.user_id, bump.feature, bump.window_start].used
+            own_threshold = self.own_thresholds.get((use.user_id, bump.feature))
+            for percent in thresholds_reached(used, bump.limit, own_threshold):
+                self.alerts.add((use.user_id, bump.feature, place.alert_window, percent))
         return Answer(use.key, "accepted", usage, None)
 
 

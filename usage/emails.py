@@ -1,7 +1,7 @@
 """The words of the mails about usage, for the outbox of billing (see billing/emails.py), with samples of them.
 
 Facts: plan, label, unit, window ("none", "day", "month"), threshold (percent), used, limit, resets_at and runs_out_at
-(ISO, UTC, or None).
+(ISO, UTC, or None). Of the customer's own cap: plan, threshold, spent and cap (cents), resets_at, runs_out_at.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from billing.emails import Facts, Letter
+from datilio.templatetags.writing import cents as dollars
 from datilio.templatetags.writing import moment_text
 from usage.features import Window
 
@@ -40,8 +41,37 @@ def _usage_warning(facts: Facts) -> Letter:
         "See your usage",
         settings.BASE_URL + reverse("accounts:usage"),
         rows=rows,
-        small="On that page you choose at which percentage we write to you, or that we do not.",
+        small=_CHOOSE.format("On that page"),
     )
+
+
+def _spend_warning(facts: Facts) -> Letter:
+    spent, cap, reached = dollars(facts["spent"]), dollars(facts["cap"]), facts["threshold"]
+    subject = (
+        f"Your AI costs have reached your cap of {cap}"
+        if reached == 100
+        else (f"Your AI costs: {reached} % of your cap of {cap}")
+    )
+    said = [f"You have spent {spent} of the {cap} that you let AI tokens cost in a month of {facts['plan']}."]
+    if reached == 100:
+        said.append("Prompts are refused until it starts again. Raise or remove the cap, and they work again at once.")
+    else:
+        said.append("A prompt that would pass the cap is refused. You can raise or remove the cap at any time.")
+    rows = [("Spent", spent), ("Your cap", cap), ("Starts again", moment_text(facts["resets_at"]))]
+    if facts["runs_out_at"]:
+        rows.append(("At this pace reached", moment_text(facts["runs_out_at"])))
+    return Letter(
+        subject,
+        subject,
+        said,
+        "Raise or remove the cap",
+        settings.BASE_URL + reverse("usage:ai_costs"),
+        rows=rows,
+        small=_CHOOSE.format("On your usage page"),
+    )
+
+
+_CHOOSE = "{} you choose at which percentage we write to you, or that we do not."
 
 
 def _within_a_sentence(label: str) -> str:
@@ -49,7 +79,7 @@ def _within_a_sentence(label: str) -> str:
     return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
-LETTERS: dict[str, Callable[[Facts], Letter]] = {"usage_warning": _usage_warning}
+LETTERS: dict[str, Callable[[Facts], Letter]] = {"usage_warning": _usage_warning, "spend_warning": _spend_warning}
 
 _PROMPTS: dict[str, Any] = {
     "plan": "DataPilot Pro",
@@ -61,6 +91,14 @@ _PROMPTS: dict[str, Any] = {
     "limit": 200,
     "resets_at": "2026-11-24T00:00:00Z",
     "runs_out_at": "2026-11-23T16:12:40Z",
+}
+_COSTS: dict[str, Any] = {
+    "plan": "DataPilot Pro",
+    "threshold": 80,
+    "spent": 2_012,
+    "cap": 2_500,
+    "resets_at": "2026-12-12T00:00:00Z",
+    "runs_out_at": "2026-12-03T09:30:00Z",
 }
 SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "usage-80": ("usage_warning", "Usage at 80 %", _PROMPTS),
@@ -95,5 +133,12 @@ SAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "resets_at": None,
             "runs_out_at": None,
         },
+    ),
+    "spending-80": ("spend_warning", "AI costs at 80 % of the cap", _COSTS),
+    "spending-95": ("spend_warning", "AI costs at 95 % of the cap", {**_COSTS, "threshold": 95, "spent": 2_391}),
+    "spending-100": (
+        "spend_warning",
+        "AI costs at the cap",
+        {**_COSTS, "threshold": 100, "spent": 2_500, "runs_out_at": None},
     ),
 }

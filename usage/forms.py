@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from usage.features import FEATURES, feature_choices
+from usage.features import feature_choices
 from usage.models import MAX_CAP_CENTS
-from usage.warning_choices import Choice, features_with_warnings
+from usage.warning_choices import WARNS, Choice
 
 MAX_PROMPT_LENGTH = 4000
 MAX_ROWS = 1_000_000
@@ -98,8 +98,8 @@ class WarningsForm(forms.Form):
 
     def __init__(self, choices: dict[str, Choice], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for metered in features_with_warnings():
-            feature, chosen = metered.feature.value, choices[metered.feature.value]
+        for feature in WARNS:
+            chosen = choices[feature]
             self.fields[f"{feature}-mails"] = forms.BooleanField(
                 required=False, initial=chosen.mails, label="Mails at 80, 95 and 100 %"
             )
@@ -117,12 +117,10 @@ class WarningsForm(forms.Form):
 
     def rows(self) -> Iterator[tuple[str, forms.BoundField, forms.BoundField]]:
         """(label of the feature, its two fields)."""
-        for metered in features_with_warnings():
-            feature = metered.feature.value
-            yield FEATURES[feature].label, self[f"{feature}-mails"], self[f"{feature}-own"]
+        for feature, label in WARNS.items():
+            yield label, self[f"{feature}-mails"], self[f"{feature}-own"]
 
     def choices(self) -> dict[str, Choice]:
         """What was chosen. Only of a valid form."""
         values = self.cleaned_data
-        features = [metered.feature.value for metered in features_with_warnings()]
-        return {feature: Choice(values[f"{feature}-own"], values[f"{feature}-mails"]) for feature in features}
+        return {feature: Choice(values[f"{feature}-own"], values[f"{feature}-mails"]) for feature in WARNS}

@@ -21,7 +21,7 @@ from usage.models import UsageCounter, UsageEvent, UsageHold
 from usage.money import dollars
 from usage.partitions import make_partition_of
 from usage.plan_facts import plan_facts, plan_facts_now, same_version
-from usage.statements import NoPartition, add_event, add_hold, settle_counter, told_apart
+from usage.statements import NoPartition, add_event, add_hold, settle_counter, told_apart, write_spend_alerts
 from usage.uses import MAX_AMOUNT, Bump, Place, Use, fingerprint_of, place_of, use_of
 
 SHORTEST, LONGEST, USUAL = (timedelta(seconds=seconds) for seconds in (10, 3600, 300))
@@ -208,6 +208,9 @@ def settle(hold_id: int, amount: int, *, source: str, tokens: int | None = None,
             for line in _in_order(row):
                 give_back = line["amount"] if still_held else 0
                 used[line["feature"]] = settle_counter(row.user_id, _bump(line), give_back, true[line["feature"]])
+                if line["feature"] == SPEND and true[SPEND]:
+                    # By the cap of now: that of the hold may have been raised since.
+                    write_spend_alerts(row.user_id, _bump(line).window_start)
             usage = [_add_event(row, line, used[line["feature"]], true[line["feature"]]) for line in row.amounts]
             row.state, row.settled, row.ended_at = UsageHold.State.SETTLED, true, now
             row.save(update_fields=["state", "settled", "ended_at"])

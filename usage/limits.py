@@ -39,14 +39,15 @@ def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None)
     present = reduce(or_, (Q(feature=feature, window_start=start) for feature, (start, _) in windows.items()))
     # What tokens cost goes by their window.
     present |= Q(feature=SPEND, window_start=windows[Feature.AI_TOKEN.value][0])
-    counters, spending = {}, NO_SPENDING
+    counters: dict[str, tuple[int, int, int | None]] = {}
+    spent: tuple[int, int | None, int | None] = (0, None, None)
     for feature, used, held, own_threshold, cap in (
         UsageCounter.objects.filter(present, user_id=user_id)
         .annotate(own_threshold=_OWN_THRESHOLD, cap=_SPEND_CAP)
         .values_list("feature", "used", "held", "own_threshold", "cap")
     ):
         if feature == SPEND:
-            spending = _spending(used, cap)
+            spent = used, cap, own_threshold
         else:
             counters[feature] = used, held, own_threshold
     limits = []
@@ -54,32 +55,34 @@ def limits_of(user_id: int, now: datetime, *, user_plan: UserPlan | None = None)
         # Without a counter nothing is used, and no threshold is reached.
         used, held, own_threshold = counters.get(feature, (0, 0, None))
         (start, end), limit = windows[feature], metered.limit_of(user_plan.plan)
+        window = {"start": start, "end": end, "since": user_plan.start_date, "now": now}
         limits.append(
             limit_out(metered, used, limit, end)
             | {
                 "held": held,
-                "runs_out_at": runs_out_at(used, limit, start=start, end=end, since=user_plan.start_date, now=now),
+                "runs_out_at": runs_out_at(used, limit, **window),
                 "can_tell_pace": can_tell(start, end, user_plan.start_date, now),
                 "own_threshold": own_threshold,
-                "spending": spending if metered.feature is Feature.AI_TOKEN else None,
+                "spending": _spending(*spent, window) if metered.feature is Feature.AI_TOKEN else None,
             }
         )
     return limits
 
 
-NO_SPENDING = {"spent": 0.0, "spent_exact": "0.00", "spend_cap": None, "percent": None}
-
-
-def _spending(used: int, cap_cents: int | None) -> dict[str, Any]:
+def _spending(used: int, cap_cents: int | None, own_threshold: int | None, window: dict[str, Any]) -> dict[str, Any]:
     """Dollars: rounded half up to cents, and with all digits; percent of the customer's own cap, rounded down."""
-    percent = None
+    percent = cap = None
     if cap_cents is not None:
-        percent = used * 100 // (cap_cents * NANOCENTS) if cap_cents else 100
+        cap = cap_cents * NANOCENTS
+        # With a cap of nothing there is nothing to tell of until something is spent.
+        percent = used * 100 // cap if cap else 100 if used else 0
     return {
         "spent": dollars(used),
         "spent_exact": exact_dollars(used),
         "spend_cap": None if cap_cents is None else cap_cents / 100,
         "percent": percent,
+        "own_threshold": own_threshold,
+        "runs_out_at": runs_out_at(used, cap, **window),
     }
 
 
@@ -127,6 +130,10 @@ def _in_order(own_threshold: int | None) -> list[int]:
     return sorted({*WARNING_LEVELS, *([] if own_threshold is None else [own_threshold])})
 
 
+def _level(reached: list[int]) -> str:
+    return next((WARNING_LEVELS[percent] for percent in reversed(reached) if percent in WARNING_LEVELS), CUSTOM)
+
+
 def is_reached(percent: int | None, used: int, limit: int | None) -> bool:
     return bool(percent and limit and used * 100 >= percent * limit)
 
@@ -141,11 +148,10 @@ def warnings_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
     warnings = []
     for limit in limits:
         if reached := thresholds_reached(limit["used"], limit["limit"], limit["own_threshold"]):
-            fixed = [percent for percent in reached if percent in WARNING_LEVELS]
             warnings.append(
                 {
                     "feature": limit["feature"],
-                    "level": WARNING_LEVELS[fixed[-1]] if fixed else CUSTOM,
+                    "level": _level(reached),
                     "threshold": reached[-1],
                     "message": _warning(limit),
                     "used": limit["used"],
@@ -153,21 +159,26 @@ def warnings_of(limits: Iterable[LimitOut]) -> list[dict[str, Any]]:
                     "resets_at": limit["resets_at"],
                 }
             )
-        if (spending := limit["spending"]) and (spending["percent"] or 0) >= min(WARNING_LEVELS):
-            warnings.append(_spending_warning(limit, spending))
+        spending = limit["spending"]
+        if spending and (reached := thresholds_spent(spending)):
+            warnings.append(_spending_warning(limit, spending, reached))
     return warnings
 
 
-def _spending_warning(limit: LimitOut, spending: dict[str, Any]) -> dict[str, Any]:
+def thresholds_spent(spending: dict[str, Any]) -> list[int]:
+    """The same of the customer's own cap, from the `spending` of a PresentLimitOut."""
+    return [percent for percent in _in_order(spending["own_threshold"]) if percent <= (spending["percent"] or 0)]
+
+
+def _spending_warning(limit: LimitOut, spending: dict[str, Any], reached: list[int]) -> dict[str, Any]:
     """`used` and `limit` are dollars."""
-    threshold = max(percent for percent in WARNING_LEVELS if percent <= spending["percent"])
     spent = f"${spending['spent']:,.2f} of your own cap of ${spending['spend_cap']:,.2f} are spent on AI tokens"
-    again = f"It starts again on {in_words(limit['resets_at'])}; you can raise the cap."
+    again = f"It starts again on {in_words(limit['resets_at'])}; you can raise the cap or remove it."
     return {
         "feature": limit["feature"],
-        "level": WARNING_LEVELS[threshold],
-        "threshold": threshold,
-        "message": f"{spent}{', so prompts are refused' if threshold == 100 else ''}. {again}",
+        "level": _level(reached),
+        "threshold": reached[-1],
+        "message": f"{spent}{', so prompts are refused' if reached[-1] == 100 else ''}. {again}",
         "used": spending["spent"],
         "limit": spending["spend_cap"],
         "resets_at": limit["resets_at"],

@@ -158,7 +158,13 @@ class MonthsSpendingOut(serializers.Serializer):
     spent = serializers.FloatField(help_text="Dollars, rounded half up to cents, as a bill rounds its sum.")
     spent_exact = serializers.CharField(help_text="Dollars with all their digits.")
     spend_cap = serializers.FloatField(allow_null=True, help_text="Your own cap in dollars; null: none, or unused yet.")
-    percent = serializers.IntegerField(allow_null=True)
+    percent = serializers.IntegerField(allow_null=True, help_text="Of your own cap, rounded down.")
+    own_threshold = serializers.IntegerField(
+        allow_null=True, help_text="The percentage of it set on the usage page. null: none, or nothing is spent yet."
+    )
+    runs_out_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the cap is reached at the present pace. null: not before it starts again."
+    )
 
 
 class PresentLimitOut(LimitOut):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import transaction
 
 from billing.models import UserPlan
 from datilio.error_rendering import problem_document
@@ -17,6 +18,7 @@ from usage.models import MAX_CAP_CENTS, SpendCap, UsageCounter
 from usage.money import NANOCENTS, dollars, exact_dollars
 from usage.plan_facts import plan_facts_now, spend_cap_cents
 from usage.price_book import factor_of
+from usage.statements import write_spend_alerts
 from usage.uses import MAX_AMOUNT, Place, place_of, use_of
 from usage.windows import window_at
 
@@ -59,11 +61,22 @@ def _spending(user_plan: UserPlan, now: datetime) -> Spending:
     return Spending(used, held, spend_cap_cents(user_plan), user_plan.token_price_cents, start, resets_at)
 
 
-def set_spend_cap(user_id: int, cents: int) -> None:
-    """From the next token on. A cap below what is spent already only stops further use. Raises InvalidInput."""
+@transaction.atomic
+def set_spend_cap(user_id: int, cents: int, now: datetime) -> None:
+    """From the next token on. A cap below what is spent already only stops further use, and warns at once.
+    Raises InvalidInput."""
     if not 0 <= cents <= MAX_CAP_CENTS:
         raise InvalidInput({"amount": [f"From 0 to {MAX_CAP_CENTS // 100:,} dollars."]})
+    window_start = None
+    user_plan = plan_facts_now(user_id)
+    if user_plan is not None and user_plan.is_active(now):
+        window_start, _ = window_at(Window.MONTH, now, user_plan.usage_anchor)
+        # What is just being counted under the old cap comes first, so that the warnings see it.
+        counters = UsageCounter.objects.select_for_update()
+        list(counters.filter(user_id=user_id, feature=SPEND, window_start=window_start))
     SpendCap.objects.update_or_create(user_id=user_id, defaults={"cents": cents})
+    if window_start is not None:
+        write_spend_alerts(user_id, window_start)
 
 
 def remove_spend_cap(user_id: int) -> None:

@@ -68,7 +68,7 @@ class SpendCapView(APIView):
         responses=SpendingOut,
     )
     def put(self, request: Request) -> Response:
-        set_spend_cap(request.user.pk, to_cents(valid(SpendCapIn, request)["amount"]))
+        set_spend_cap(request.user.pk, to_cents(valid(SpendCapIn, request)["amount"]), timezone.now())
         return _spending(request)
 
     @extend_schema(operation_id="remove_spend_cap", summary="Take the cap away", request=None, responses=SpendingOut)

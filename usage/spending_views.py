@@ -54,7 +54,7 @@ def change_cap(request: HttpRequest) -> HttpResponse:
         if not form.is_valid():
             return _page(request, form, status=400)
         cents = to_cents(form.cleaned_data["amount"])
-        set_spend_cap(request.user.pk, cents)
+        set_spend_cap(request.user.pk, cents, timezone.now())
         messages.success(request, f"AI tokens stop at ${cents / 100:,.2f} a month.")
     return HttpResponseRedirect(reverse("usage:ai_costs"), status=303)
 

@@ -16,7 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors as pg
 from psycopg.types.numeric import Int8
 
+from usage.costs import SPEND
 from usage.limits import WARNING_LEVELS
+from usage.money import NANOCENTS
 from usage.plan_facts import STILL_HOLD, proof
 from usage.prepared import can_run_prepared, run_prepared
 from usage.uses import Bump, Place, Use
@@ -68,14 +70,25 @@ INSERT_KEY = f"""
     INSERT INTO usage_usagekey (source, key, fingerprint, event_id, timestamp)
     SELECT {_SOURCE}, {_KEY}, %(fingerprint)s, {{event_id}}, %(timestamp)s {{source}} WHERE true"""
 # A row for every threshold reached that has none yet in this window; `created_at` of the first one stays. The user's
-# own threshold is read where it stands, so that a choice counts from the next use on, in every process.
+# own threshold is read where it stands, so that a choice counts from the next use on, in every process. Rounded up
+# instead of `used * 100`: nanocents times a hundred do not fit a bigint.
 _PERCENTS = " UNION ALL ".join(f"SELECT {percent} AS percent" for percent in WARNING_LEVELS)
+_THRESHOLDS = f"""({_PERCENTS} UNION ALL SELECT own_threshold FROM usage_usagewarningchoice
+          WHERE user_id = %(user_id)s AND feature = {{feature}}) t"""
 WRITE_ALERTS = f"""
     INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
-    SELECT %(user_id)s, {_FEATURE}, %(alert_window)s, t.percent
-    FROM ({_PERCENTS} UNION ALL SELECT own_threshold FROM usage_usagewarningchoice
-          WHERE user_id = %(user_id)s AND feature = {_FEATURE}) t {{source}}
-    WHERE {{used}} * 100 >= t.percent * CAST(%(limit_then)s AS bigint)
+    SELECT %(user_id)s, {{feature}}, %(alert_window)s, t.percent
+    FROM {_THRESHOLDS} {{source}}
+    WHERE {{used}} >= (t.percent * CAST({{limit}} AS bigint) + 99) / 100
+    ON CONFLICT DO NOTHING"""
+# The same for dollars where no use of the moment names the cap: it is read where it stands.
+WRITE_SPEND_ALERTS = f"""
+    INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
+    SELECT c.user_id, c.feature, c.window_start, t.percent
+    FROM usage_usagecounter c JOIN usage_spendcap s ON s.user_id = c.user_id
+    CROSS JOIN {_THRESHOLDS.format(feature=f"'{SPEND}'")}
+    WHERE c.user_id = %(user_id)s AND c.feature = '{SPEND}' AND c.window_start = %(window)s AND c.used > 0
+      AND c.used >= t.percent * CAST(s.cents AS bigint) * {NANOCENTS // 100}
     ON CONFLICT DO NOTHING"""
 
 
@@ -122,7 +135,7 @@ def _statement(use: Use, place: Place) -> str:
 
 
 @lru_cache(maxsize=64)
-def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, costs: bool, order: tuple[int, ...]) -> str:
+def _as_one_statement(has_plan: bool, gives_back: bool, warned: int | None, costs: bool, order: tuple[int, ...]) -> str:
     """The pieces as CTEs. Counters follow one another: what refuses leaves the later ones alone. A later one that
     refuses cannot undo the first; the event then has no number to answer with: an error, which undoes all."""
     first, last = order[0], order[-1]
@@ -141,9 +154,10 @@ def _as_one_statement(has_plan: bool, gives_back: bool, warns: bool, costs: bool
     parts.append(f"day AS ({ADD_TO_DAY.format(source='FROM event')})")
     if costs:
         parts.append(f"charge AS ({ADD_TO_CHARGE.format(source='FROM event')})")
-    if warns:
-        parts.append(f"alerts AS ({WRITE_ALERTS.format(source=', bump_0', used='bump_0.used')} RETURNING 1)")
-    alerts = "(SELECT count(*) FROM alerts)" if warns else "0"
+    if warned is not None:
+        row = f"bump_{warned}"
+        parts.append(f"alerts AS ({_alerts(warned, source=f', {row}', used=f'{row}.used')} RETURNING 1)")
+    alerts = "0" if warned is None else "(SELECT count(*) FROM alerts)"
     return _short(f"WITH {', '.join(parts)} SELECT event.id, bump_0.used, {alerts} FROM event, bump_0")
 
 
@@ -156,7 +170,7 @@ def _short(sql: str) -> str:
 
 
 def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int, int] | None:
-    has_plan, gives_back, warns, costs = _shape(use, place)
+    has_plan, gives_back, warned, costs = _shape(use, place)
     params = _params(use, place)
     used = {}
     for i in order:
@@ -173,7 +187,7 @@ def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int,
     execute(ADD_TO_DAY.format(source=""), params)
     if costs:
         execute(ADD_TO_CHARGE.format(source=""), params)
-    return event[0], used[0], _write_alerts(params) if warns else 0
+    return event[0], used[0], 0 if warned is None else _write_alerts(params, warned, used[warned])
 
 
 # --- holds: both databases take these as they are -----------------------------------------------------------------
@@ -219,7 +233,7 @@ def add_event(use: Use, place: Place, used: int) -> int:
     execute(ADD_TO_DAY.format(source=""), params)
     if place.charge is not None:
         execute(ADD_TO_CHARGE.format(source=""), params)
-    if _shape(use, place)[2] and _write_alerts(params):
+    if (warned := place.warned) is not None and _write_alerts(params, warned, used):
         ring_for([use.user_id])
     return event_id
 
@@ -227,15 +241,25 @@ def add_event(use: Use, place: Place, used: int) -> int:
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def _write_alerts(params: dict[str, Any]) -> int:
+def write_spend_alerts(user_id: int, window_start: datetime) -> None:
+    """The warnings of the customer's own cap as it stands now, and as much as is spent."""
+    if execute(_short(WRITE_SPEND_ALERTS), {"user_id": big(user_id), "window": db_time(window_start)}):
+        ring_for([user_id])
+
+
+def _write_alerts(params: dict[str, Any], warned: int, used: int) -> int:
     """Returns how many are new."""
-    return execute(_short(WRITE_ALERTS.format(source="", used="%(used_after)s")), params)
+    return execute(_short(_alerts(warned, source="", used="%(warned_used)s")), {**params, "warned_used": big(used)})
 
 
-def _shape(use: Use, place: Place) -> tuple[bool, bool, bool, bool]:
-    """(does it rest on a plan, does it give back, can a threshold be reached, does it cost something)."""
-    warns = use.amount > 0 and bool(place.own.limit)
-    return place.user_plan is not None, use.amount < 0, warns, place.charge is not None
+def _alerts(i: int, **parts: str) -> str:
+    """WRITE_ALERTS for the counter `i`."""
+    return WRITE_ALERTS.format(feature=f"CAST(%(feature_{i})s AS text)", limit=f"%(limit_{i})s", **parts)
+
+
+def _shape(use: Use, place: Place) -> tuple[bool, bool, int | None, bool]:
+    """(does it rest on a plan, does it give back, which counter can reach a threshold, does it cost something)."""
+    return place.user_plan is not None, use.amount < 0, place.warned, place.charge is not None
 
 
 def _condition(has_plan: bool) -> str:

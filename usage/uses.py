@@ -179,6 +179,14 @@ class Place(NamedTuple):
         return self.bumps[0]
 
     @property
+    def warned(self) -> int | None:
+        """Which of the bumps can reach a threshold that is told of. None: none has a limit, or it only gives back."""
+        own = self.bumps[0]
+        if own.limit and own.amount > 0:
+            return 0
+        return 1 if len(self.bumps) > 1 and self.bumps[1].limit else None
+
+    @property
     def day(self) -> date:
         return self.timestamp.date()
 

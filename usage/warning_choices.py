@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from datilio.errors import InvalidInput
-from usage.features import FEATURES, Metered
+from usage.costs import SPEND
+from usage.features import FEATURES
 from usage.models import UsageWarningChoice
 
 
@@ -20,17 +21,16 @@ class Choice:
 DEFAULT = Choice()
 
 
-def features_with_warnings() -> list[Metered]:
-    """Those that a plan can limit: a percentage needs a limit."""
-    return [metered for metered in FEATURES.values() if metered.limit_field]
+# {feature: its label} of what can warn: a percentage needs a limit, the plan's or the customer's own cap in dollars.
+WARNS = {feature: metered.label for feature, metered in FEATURES.items() if metered.limit_field} | {SPEND: "AI costs"}
 
 
 def choices_of(user_id: int) -> dict[str, Choice]:
-    """{feature: Choice} for every feature that can warn. One query."""
+    """{feature: Choice} for everything that can warn. One query."""
     chosen = {
         row.feature: Choice(row.own_threshold, row.mails) for row in UsageWarningChoice.objects.filter(user_id=user_id)
     }
-    return {metered.feature.value: chosen.get(metered.feature.value, DEFAULT) for metered in features_with_warnings()}
+    return {feature: chosen.get(feature, DEFAULT) for feature in WARNS}
 
 
 def own_thresholds_of(user_ids: list[int]) -> dict[tuple[int, str], int]:
@@ -44,10 +44,9 @@ def own_thresholds_of(user_ids: list[int]) -> dict[tuple[int, str], int]:
 @transaction.atomic
 def set_warning_choices(user_id: int, choices: dict[str, Choice]) -> None:
     """Choose for these features; the others stay as they are. Raises InvalidInput."""
-    known = {metered.feature.value for metered in features_with_warnings()}
     for feature, choice in choices.items():
-        if feature not in known:
-            raise InvalidInput({"feature": [f"One of {', '.join(sorted(known))}."]})
+        if feature not in WARNS:
+            raise InvalidInput({"feature": [f"One of {', '.join(sorted(WARNS))}."]})
         if choice.own_threshold is not None and not 1 <= choice.own_threshold <= 99:
             raise InvalidInput({"own_threshold": ["A whole number from 1 to 99, or nothing."]})
         UsageWarningChoice.objects.update_or_create(

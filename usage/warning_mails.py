@@ -2,11 +2,13 @@
 
 The alert row is written with the use that reached the threshold (usage/statements.py). Here it is looked at once, and
 `told_at` says so, in the transaction that puts the mail into the outbox of billing. A use that passes several
-thresholds at once is told of once, by the highest. Not told: what is no longer so (the window is over, the limit was
-raised, files are gone), and what the customer wants no mails about.
+thresholds at once is told of once, by the highest. Not told: what the customer wants no mails about, and what is no
+longer so: the window is over, or the limit was raised, the cap too, or files are gone. That is forgotten, so that it is
+told when it comes to it after all.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,8 +20,9 @@ from billing.outbox import Event, write
 from billing.subscriptions import live_plan
 from datilio.celery import ring
 from datilio.times import iso
+from usage.costs import SPEND
 from usage.features import FEATURES, Window
-from usage.limits import WARNING_LEVELS, LimitOut, is_reached, limits_of
+from usage.limits import WARNING_LEVELS, LimitOut, limits_of, thresholds_reached, thresholds_spent
 from usage.models import UsageAlert
 from usage.warning_choices import DEFAULT, choices_of
 from usage.windows import month_at, window_at
@@ -54,38 +57,65 @@ def write_mails(user_id: int, now: datetime) -> int:
     account = BillingAccount.objects.filter(user_id=user_id).first()
     user_plan = live_plan(user_id)
     if account is not None and user_plan is not None:
-        write(account, _events(user_plan, alerts, now))
+        present = list(_present(user_plan, now))
+        write(account, _events(user_plan, present, alerts))
+        rash = [alert.pk for alert in alerts for one in present if one.is_of(alert) and not one.has_reached(alert)]
+        UsageAlert.objects.filter(pk__in=rash).delete()
     UsageAlert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(told_at=now)
     return len(alerts)
 
 
-def _events(user_plan: UserPlan, alerts: list[UsageAlert], now: datetime) -> Iterator[Event]:
-    choices = choices_of(user_plan.user_id)
+@dataclass(frozen=True)
+class _Present:
+    """What can be warned of, as it stands now. feature, window_start: as its alerts have them. tell: see Event."""
+
+    feature: str
+    window_start: datetime
+    reached: list[int]
+    tell: Callable[[int], tuple[str, dict[str, Any]]]
+
+    def is_of(self, alert: UsageAlert) -> bool:
+        return (alert.feature, alert.window_start) == (self.feature, self.window_start)
+
+    def has_reached(self, alert: UsageAlert) -> bool:
+        return alert.threshold <= max(self.reached, default=0)
+
+
+def _present(user_plan: UserPlan, now: datetime) -> Iterator[_Present]:
     for limit in limits_of(user_plan.user_id, now, user_plan=user_plan):
-        feature = limit["feature"]
-        choice, window_start = choices.get(feature, DEFAULT), _alert_window(feature, user_plan, now)
+        window_start = _alert_window(limit, user_plan, now)
+        reached = thresholds_reached(limit["used"], limit["limit"], limit["own_threshold"])
+        yield _Present(limit["feature"], window_start, reached, partial(_usage_told, user_plan, limit))
+        if limit["spending"] is not None:
+            reached = thresholds_spent(limit["spending"])
+            yield _Present(SPEND, window_start, reached, partial(_spending_told, user_plan, limit))
+
+
+def _events(user_plan: UserPlan, present: list[_Present], alerts: list[UsageAlert]) -> Iterator[Event]:
+    choices = choices_of(user_plan.user_id)
+    for one in present:
+        choice = choices.get(one.feature, DEFAULT)
         wanted = [
             alert.threshold
             for alert in alerts
-            if alert.feature == feature
-            and alert.window_start == window_start
+            if one.is_of(alert)
+            and one.has_reached(alert)
             and (alert.threshold == choice.own_threshold or (choice.mails and alert.threshold in WARNING_LEVELS))
-            and is_reached(alert.threshold, limit["used"], limit["limit"])
         ]
         if wanted:
-            key = f"usage:{user_plan.user_id}:{feature}:{window_start:%Y%m%d}:{max(wanted)}"
-            yield Event(key, partial(_told, user_plan, limit, max(wanted)))
+            key = f"usage:{user_plan.user_id}:{one.feature}:{one.window_start:%Y%m%d}:{max(wanted)}"
+            yield Event(key, partial(one.tell, max(wanted)))
 
 
-def _alert_window(feature: str, user_plan: UserPlan, now: datetime) -> datetime:
+def _alert_window(limit: LimitOut, user_plan: UserPlan, now: datetime) -> datetime:
     """What stands in the alerts of now as their window: see UsageAlert."""
-    window = FEATURES[feature].window
+    window = FEATURES[limit["feature"]].window
     if window is Window.NONE:
         return month_at(now, user_plan.usage_anchor)[0]
     return window_at(window, now, user_plan.usage_anchor)[0]
 
 
-def _told(user_plan: UserPlan, limit: LimitOut, threshold: int) -> tuple[str, dict[str, Any]]:
+def _usage_told(user_plan: UserPlan, limit: LimitOut, threshold: int) -> tuple[str, dict[str, Any]]:
     metered = FEATURES[limit["feature"]]
     return "usage_warning", {
         "plan": user_plan.plan.name,
@@ -97,4 +127,16 @@ def _told(user_plan: UserPlan, limit: LimitOut, threshold: int) -> tuple[str, di
         "limit": limit["limit"],
         "resets_at": iso(limit["resets_at"]),
         "runs_out_at": iso(limit["runs_out_at"]),
+    }
+
+
+def _spending_told(user_plan: UserPlan, limit: LimitOut, threshold: int) -> tuple[str, dict[str, Any]]:
+    spending = limit["spending"]
+    return "spend_warning", {
+        "plan": user_plan.plan.name,
+        "threshold": threshold,
+        "spent": round(spending["spent"] * 100),
+        "cap": round(spending["spend_cap"] * 100),
+        "resets_at": iso(limit["resets_at"]),
+        "runs_out_at": iso(spending["runs_out_at"]),
     }

@@ -134,7 +134,7 @@ def test_costs_are_shown_with_what_the_month_will_cost(customer, alice, subscrib
     plan.start_date, plan.token_price_cents = now - timedelta(days=400), 1_000
     plan.save()
     use("ai_token", 1_000_000)
-    set_spend_cap(alice.pk, 100_000)
+    set_spend_cap(alice.pk, 100_000, timezone.now())
     page = words(customer.get(PAGE))
     assert "$10.00 of $1,000.00" in page and "$990.00 left of your cap" in page
     assert "in 30 days, $10.00" in page
@@ -143,7 +143,7 @@ def test_costs_are_shown_with_what_the_month_will_cost(customer, alice, subscrib
         assert re.search(r"At this pace \$[\d,.]+ by then|At this pace your cap is reached on", page)
     else:
         assert "Too early to tell what the month will cost." in page
-    set_spend_cap(alice.pk, 500)
+    set_spend_cap(alice.pk, 500, timezone.now())
     assert "Prompts are refused until it starts again" in words(customer.get(PAGE))
 
 

@@ -100,7 +100,7 @@ def customer(alice, on_sale):
     # Nearly all of her own cap of five dollars.
     for model, tokens in (("opus", 1_001_234), ("mini", 217)):
         record(alice.pk, "ai_token", tokens, model=model, key=model, source="test", now=now)
-    set_spend_cap(alice.pk, 500)
+    set_spend_cap(alice.pk, 500, timezone.now())
     for feature, used in {"file_upload": 34, "ai_prompt": 166, "synthetic_rows": 50_000}.items():
         start, _ = window_at(FEATURES[feature].window, now, plan.start_date)
         UsageCounter.objects.create(user=alice, feature=feature, window_start=start, used=used)

@@ -220,7 +220,7 @@ def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server,
         use("file_upload", 2, days)
     use("file_upload", -9)
     use("ai_prompt", 165)
-    set_spend_cap(alice.pk, 2_000)
+    set_spend_cap(alice.pk, 2_000, timezone.now())
     hold(alice.pk, "ai_prompt", 1, tokens=40_000, source="test", key="h", now=timezone.now())
     page = looking(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 844})

@@ -12,7 +12,7 @@ from usage.models import UsageAlert, UsageWarningChoice
 from usage.serializers import UsageWarning
 from usage.tests.conftest import NOON
 from usage.uses import use_of
-from usage.warning_choices import Choice, choices_of, set_warning_choices
+from usage.warning_choices import WARNS, Choice, choices_of, set_warning_choices
 
 
 def warnings(user):
@@ -88,7 +88,8 @@ def test_a_batch_and_a_hold_that_is_settled_reach_it_too(at_half, use):
 
 
 def test_without_a_choice_everything_is_as_it_was(alice):
-    assert choices_of(alice.pk) == dict.fromkeys(["file_upload", "ai_prompt", "synthetic_rows"], Choice(None, True))
+    assert choices_of(alice.pk) == dict.fromkeys(WARNS, Choice(None, True))
+    assert list(WARNS) == ["file_upload", "ai_prompt", "synthetic_rows", "ai_spend"]
 
 
 @pytest.mark.parametrize("percent", [0, 100, -1, 101])
@@ -115,6 +116,7 @@ def test_the_page_saves_it_and_shows_it_again(client, alice):
         "file_upload": Choice(None, True),
         "ai_prompt": Choice(60, True),
         "synthetic_rows": Choice(None, False),
+        "ai_spend": Choice(None, False),
     }
     page = client.get("/account/usage").content.decode()
     assert 'value="60"' in page and "Saved." in page
@@ -124,7 +126,7 @@ def test_the_same_form_twice_is_the_same_choice(client, alice):
     client.force_login(alice)
     for _ in range(2):
         client.post(URL, {"ai_prompt-own": "60"})
-    assert UsageWarningChoice.objects.filter(user=alice).count() == 3
+    assert UsageWarningChoice.objects.filter(user=alice).count() == 4
 
 
 @pytest.mark.parametrize("wrong", ["0", "100", "abc", "1.5", "9" * 30, "\x00"])

@@ -29,7 +29,7 @@ def spent_cents(user):
 
 
 def test_what_would_pass_the_cap_is_refused_and_named(paying, use, settings):
-    set_spend_cap(paying.pk, 100)
+    set_spend_cap(paying.pk, 100, NOON)
     use(paying, "ai_token", 99 * CENT)
     with pytest.raises(SpendCapReached) as refused:
         use(paying, "ai_token", CENT + 1)
@@ -48,13 +48,13 @@ def test_what_would_pass_the_cap_is_refused_and_named(paying, use, settings):
 
 
 def test_a_cap_of_nothing_stops_at_once(paying, use):
-    set_spend_cap(paying.pk, 0)
+    set_spend_cap(paying.pk, 0, NOON)
     with pytest.raises(SpendCapReached):
         use(paying, "ai_token", 1)
 
 
 def test_a_prompt_beyond_the_cap_counts_neither_prompt_nor_tokens(paying):
-    set_spend_cap(paying.pk, 1)
+    set_spend_cap(paying.pk, 1, NOON)
     with pytest.raises(SpendCapReached):
         record_prompt(paying.pk, CENT + 1, source="test", key="p", now=NOON)
     assert not UsageEvent.objects.exists()
@@ -63,7 +63,7 @@ def test_a_prompt_beyond_the_cap_counts_neither_prompt_nor_tokens(paying):
 
 def test_the_tightest_of_cap_and_plan_wins(alice, give_plan, make_plan):
     give_plan(alice, make_plan(ai_prompts_per_day=1), token_price_cents=400)
-    set_spend_cap(alice.pk, 1)
+    set_spend_cap(alice.pk, 1, NOON)
     with pytest.raises(SpendCapReached):
         record_prompt(alice.pk, CENT + 1, source="test", key="a", now=NOON)
     record_prompt(alice.pk, CENT // 2, source="test", key="b", now=NOON)
@@ -74,15 +74,15 @@ def test_the_tightest_of_cap_and_plan_wins(alice, give_plan, make_plan):
 
 def test_a_changed_cap_holds_from_the_next_token_on(paying, use):
     use(paying, "ai_token", 50 * CENT)
-    set_spend_cap(paying.pk, 50)
+    set_spend_cap(paying.pk, 50, NOON)
     with pytest.raises(SpendCapReached):
         use(paying, "ai_token", 1)
-    set_spend_cap(paying.pk, 51)
+    set_spend_cap(paying.pk, 51, NOON)
     use(paying, "ai_token", CENT)
     remove_spend_cap(paying.pk)
     use(paying, "ai_token", CENT)
     # Lowered below what is spent: it only stops further use.
-    set_spend_cap(paying.pk, 10)
+    set_spend_cap(paying.pk, 10, NOON)
     with pytest.raises(SpendCapReached):
         use(paying, "ai_token", 1)
     assert spent_cents(paying) == 52
@@ -103,7 +103,7 @@ def test_a_process_that_remembers_the_old_cap_notices(alice, give_plan, use):
 
 
 def test_a_hold_takes_of_the_cap_until_it_is_settled_or_forgotten(paying, use):
-    set_spend_cap(paying.pk, 10)
+    set_spend_cap(paying.pk, 10, NOON)
     made = hold(paying.pk, "ai_prompt", 1, tokens=8 * CENT, source="test", key="h", now=NOON)
     with pytest.raises(SpendCapReached) as refused:
         use(paying, "ai_token", 3 * CENT)
@@ -116,7 +116,7 @@ def test_a_hold_takes_of_the_cap_until_it_is_settled_or_forgotten(paying, use):
 
 
 def test_an_expired_hold_stands_in_nobodys_way(paying, use):
-    set_spend_cap(paying.pk, 10)
+    set_spend_cap(paying.pk, 10, NOON)
     hold(paying.pk, "ai_token", 10 * CENT, source="test", key="h", now=NOON)
     later = NOON + timedelta(minutes=6)
     use(paying, "ai_token", 10 * CENT, now=later)
@@ -125,14 +125,14 @@ def test_an_expired_hold_stands_in_nobodys_way(paying, use):
 
 def test_what_was_truly_used_is_charged_beyond_the_cap(paying):
     """It has been used; the hold was too small."""
-    set_spend_cap(paying.pk, 10)
+    set_spend_cap(paying.pk, 10, NOON)
     made = hold(paying.pk, "ai_token", 10 * CENT, source="test", key="h", now=NOON)
     settle(made.hold["id"], 12 * CENT, source="test", now=NOON)
     assert spent_cents(paying) == 12
 
 
 def test_a_batch_stops_at_the_cap_event_by_event(paying):
-    set_spend_cap(paying.pk, 3)
+    set_spend_cap(paying.pk, 3, NOON)
     events = [use_of(paying.pk, "ai_token", n * CENT, source="b", key=f"k{i}") for i, n in enumerate((2, 2, 1, 1))]
     answers = record_batch(events, source="b", now=NOON)
     assert [answer.status for answer in answers] == ["accepted", "refused", "accepted", "refused"]
@@ -141,7 +141,7 @@ def test_a_batch_stops_at_the_cap_event_by_event(paying):
 
 
 def test_the_next_month_begins_with_the_whole_cap(paying, use):
-    set_spend_cap(paying.pk, 1)
+    set_spend_cap(paying.pk, 1, NOON)
     use(paying, "ai_token", CENT)
     with pytest.raises(SpendCapReached):
         use(paying, "ai_token", 1)
@@ -149,14 +149,14 @@ def test_the_next_month_begins_with_the_whole_cap(paying, use):
 
 
 def test_bobs_cap_is_bobs(paying, bob, use):
-    set_spend_cap(bob.pk, 0)
+    set_spend_cap(bob.pk, 0, NOON)
     use(paying, "ai_token", CENT)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_exactly_the_cap_is_spent_however_many_try_at_once(at_once, alice, give_plan, use):
     give_plan(alice, token_price_cents=400)
-    set_spend_cap(alice.pk, 17)
+    set_spend_cap(alice.pk, 17, NOON)
 
     def try_five(i):
         outcomes = []
@@ -183,7 +183,7 @@ def test_exactly_the_cap_is_spent_however_many_try_at_once(at_once, alice, give_
 
 
 def test_a_quote_says_what_it_would_cost_and_whether_it_fits(paying, use):
-    set_spend_cap(paying.pk, 10)
+    set_spend_cap(paying.pk, 10, NOON)
     use(paying, "ai_token", 9 * CENT)
     quote = quote_prompt(paying.pk, CENT, model="m", now=NOON)
     assert (quote.cost, quote.factor, quote.refusal) == (10**9, 1000, None)
@@ -230,7 +230,7 @@ def test_a_cap_that_is_none_is_refused(alice, client, amount):
 
 
 def test_a_backend_reads_the_refusal(paying_now, backend):
-    set_spend_cap(paying_now.pk, 0)
+    set_spend_cap(paying_now.pk, 0, timezone.now())
     event = {"user_id": paying_now.pk, "feature": "ai_token", "amount": 5, "key": "e"}
     answer = backend.post("/api/usage/events", event, format="json")
     assert (answer.status_code, answer.json()["code"]) == (402, "spend_cap_reached")
@@ -291,14 +291,14 @@ def test_nobody_sees_anothers_receipts(paying_now, bob, client, use):
 def test_a_cap_that_is_nearly_spent_is_told_on_every_page_and_in_the_api(paying_now, use, client, cents, level):
     if cents:
         use(paying_now, "ai_token", cents * CENT, now=timezone.now())
-    set_spend_cap(paying_now.pk, 100)
+    set_spend_cap(paying_now.pk, 100, timezone.now())
     client.force_login(paying_now)
     said = client.get("/api/user/usage").json()
     tokens = next(limit for limit in said["limits"] if limit["feature"] == "ai_token")
     assert tokens["spending"]["spent"] == cents / 100
     assert [warning["level"] for warning in said["warnings"]] == ([level] if level else [])
     page = client.get("/account/ai-costs").content.decode()
-    assert ("Change your cap" in page) == bool(level)
+    assert ("Raise or remove the cap" in page) == bool(level)
 
 
 def test_other_features_have_no_spending(paying_now, client):
