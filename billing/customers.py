@@ -35,6 +35,15 @@ def locked_account(user_id: int) -> Iterator[BillingAccount]:
         raise refusal
 
 
+def let_go(account: BillingAccount) -> None:
+    """For a caller that holds the lock: the customer was deleted at Stripe and can buy nothing more; the next purchase
+    makes a new one."""
+    account.stripe_customer_id = None
+    # Part of the key under which the next customer is made: else Stripe would answer with the deleted one.
+    account.purchases_answered += 1
+    account.save(update_fields=["stripe_customer_id", "purchases_answered"])
+
+
 def ensure_customer(user: AbstractBaseUser) -> str:
     """The id of the user's Stripe customer, made now if there is none.
 

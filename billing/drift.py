@@ -17,7 +17,7 @@ from djstripe.settings import djstripe_settings
 
 from billing import catalog, stripe_gateway, webhooks
 from billing.closing import close_billing
-from billing.customers import locked_account
+from billing.customers import let_go, locked_account
 from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, Plan, PlanPrice, UserPlan
 from billing.pricing import interval_of, price_cents
@@ -182,14 +182,10 @@ def _pays_without_a_log_in(account: BillingAccount, live: list[stripe.Subscripti
 
 
 def _let_go(account: BillingAccount, *, heal: bool) -> Found:
-    """A deleted customer can buy nothing more; the next purchase makes a new one."""
     customer_id = account.stripe_customer_id
     assert customer_id
     if heal:
-        account.stripe_customer_id = None
-        # Part of the key under which the next customer is made: else Stripe would answer with the deleted one.
-        account.purchases_answered += 1
-        account.save(update_fields=["stripe_customer_id", "purchases_answered"])
+        let_go(account)
     reason = "Its subscriptions ended with it. The next purchase makes a new customer."
     return Found("customer_deleted", customer_id, reason, user_id=account.user_id, is_healed=heal)
 

@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from djstripe.models import Event, WebhookEndpoint, WebhookEventTrigger
 
 from billing import notices, stripe_gateway
-from billing.customers import locked_account
+from billing.customers import let_go, locked_account
 from billing.models import BillingAccount
 from billing.sync import sync_locked
 from datilio.celery import ring
@@ -67,6 +67,8 @@ def receive(request: HttpRequest) -> str:
     if len(body) > MAX_BODY_BYTES:
         raise WebhookRefused()
     event = _verified_event(body, request.META.get("HTTP_STRIPE_SIGNATURE", ""))
+    if event["type"] == "customer.deleted":
+        return _let_go_of_deleted(event)
     if event["type"] in NEVER_MIRRORED or not event["type"].startswith(tuple(FAMILIES)):
         return "ignored"
     if Event.objects.filter(id=event["id"]).exists():
@@ -214,6 +216,22 @@ def _lock_of_nobody() -> Iterator[None]:
     with transaction.atomic():
         WebhookEndpoint.objects.select_for_update().get(pk=_endpoint().pk)
         yield None
+
+
+def _let_go_of_deleted(event: dict[str, Any]) -> str:
+    """The plans of a customer that was deleted at Stripe ended with it. Not stored: when Stripe does not answer now it
+    sends the event again, and the reconcile looks too."""
+    customer_id = _customer_of(event)
+    known = BillingAccount.objects.filter(stripe_customer_id=customer_id).first() if customer_id else None
+    if known is None or customer_id is None:
+        return "ignored"
+    with locked_account(known.user_id) as account:
+        if account.stripe_customer_id != customer_id:
+            return "ignored"
+        if stripe_gateway.customer_is_deleted(customer_id):
+            sync_locked(account)
+            let_go(account)
+    return "processed"
 
 
 def _customer_of(event: dict[str, Any]) -> str | None:

@@ -29,7 +29,7 @@ def test_a_deleted_customer_stays_and_is_not_deleted_again(alice, plans, stripe,
     stripe.client.v1.customers.delete(customer)
     deletions.clear()
     [event] = [one for one in stripe.take_deliveries() if one.type == "customer.deleted"]
-    assert post_event(event).json() == {"status": "ignored"}
+    assert post_event(event).json() == {"status": "processed"}
     assert Customer.objects.filter(id=customer, date_purged=None).exists()
     assert deletions == []
 
