@@ -8,6 +8,7 @@ block a process. The windows and the shared counters are django-ratelimit's.
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -37,7 +38,7 @@ def leased_usage(
     if not settings.RATELIMIT_ENABLE or request.method not in method:
         return None
     value = key(group, request)
-    limit, period = _split_rate(rate)
+    limit, period = _limit_and_period(rate)
     window = _get_window(value, period)
     name = (settings.CACHES["default"].get("KEY_PREFIX", ""), group, rate, value)
     with _lock:
@@ -60,6 +61,9 @@ def leased_usage(
         left += granted - 1
         _leases[name] = [window, left, min(taken, limit)]
     return _usage(limit, window, min(taken, limit) - left, False)
+
+
+_limit_and_period = lru_cache(maxsize=100)(_split_rate)
 
 
 def _take(cache_key: str, block: int, period: int) -> int:

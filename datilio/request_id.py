@@ -1,7 +1,7 @@
 """A name for every request: in the answer's header, in its problem document, in each of its log lines."""
 
 import logging
-import uuid
+import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -22,7 +22,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        token = _request_id.set(f"req_{uuid.uuid4().hex}")
+        token = _request_id.set(f"req_{secrets.token_hex(16)}")
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = current_request_id()

@@ -77,7 +77,8 @@ class UsageEventsView(MachineView):
         if isinstance(body, dict) and "events" in body:
             answers = record_batch(batch_of(body, source), source=source, now=timezone.now())
             return json_answer({"results": [_result(answer) for answer in answers]})
-        header_key = request.headers.get("Idempotency-Key")
+        # Not request.headers, which copies all of them.
+        header_key = request.META.get("HTTP_IDEMPOTENCY_KEY")
         if isinstance(body, dict) and "level" in body:
             level = set_level(**level_of(body, header_key), source=source, now=timezone.now())
             return json_answer({"usage": level.usage, "limit": level.limit}, 200 if level.replay else 201)

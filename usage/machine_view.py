@@ -60,12 +60,13 @@ class MachineView(APIView):
 
 
 def json_answer(value: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(
-        json.dumps(value, default=_moment, separators=(",", ":")), status=status, content_type="application/json"
-    )
+    return HttpResponse(_encode(value), status=status, content_type="application/json")
 
 
 def _moment(value: Any) -> str | None:
     if isinstance(value, datetime):
         return iso(value)
     raise TypeError(type(value))
+
+
+_encode = json.JSONEncoder(default=_moment, separators=(",", ":")).encode

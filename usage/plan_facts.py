@@ -4,10 +4,11 @@ An event is counted by a statement that checks the remembered facts itself (STIL
 nothing, and the caller reads anew. So limits are exact, and nothing has to be told of changes.
 """
 
+from functools import cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from billing.models import UserPlan
 from usage.models import SpendCap
@@ -72,15 +73,7 @@ def plan_facts_now(user_id: int) -> UserPlan | None:
 
 def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
     """{user: live plan} as it is now, without those who have none. One query."""
-    facts = {
-        user_plan.user_id: user_plan
-        for user_plan in UserPlan.objects.live()
-        .filter(user_id__in=user_ids)
-        .select_related("plan")
-        .only(*_FIELDS)
-        .annotate(spend_cap_cents=Subquery(SpendCap.objects.filter(user_id=OuterRef("user_id")).values("cents")))
-        .order_by()
-    }
+    facts = {user_plan.user_id: user_plan for user_plan in _live_plans().filter(user_id__in=user_ids)}
     for user_id in user_ids:
         _remembered.pop(user_id, None)
     if not connection.in_atomic_block:
@@ -89,6 +82,14 @@ def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
             _remembered.pop(next(iter(_remembered), 0), None)
         _remembered.update(facts)
     return facts
+
+
+@cache
+def _live_plans() -> QuerySet[UserPlan]:
+    """Never run itself: putting it together costs as much as running it."""
+    cap = Subquery(SpendCap.objects.filter(user_id=OuterRef("user_id")).values("cents"))
+    plans = UserPlan.objects.live().select_related("plan").only(*_FIELDS)
+    return plans.annotate(spend_cap_cents=cap).order_by()
 
 
 def spend_cap_cents(user_plan: UserPlan) -> int | None:
