@@ -5,7 +5,7 @@ the charge equals the quote; subscriptions.purchase_plan asks Stripe once more a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from django.utils import timezone
 from billing import stripe_gateway
 from billing.changes import kind_of_change
 from billing.errors import ChangeScheduled, QuoteInvalid
+from billing.given_back import is_given_back
 from billing.metered import is_for_usage, metered_price_beside, usage_cents, words_of
 from billing.models import BillingAccount, PlanPrice, UserPlan
 from billing.pricing import interval_of, trial_days
@@ -44,6 +45,7 @@ class Quote:
     effective_at: None is now. total_cents is what is charged now, after `discount_cents` (>= 0) and `credit_cents`
     (>= 0, from the customer's balance). next_cents, next_at: the bill after that; None: there is none. pays_with: the
     card on file, Stripe's Checkout page, or nothing. undoes_end: a scheduled cancellation is taken back with it.
+    without_credit: what was paid for the present period was given back, so nothing is credited for the rest of it.
     """
 
     kind: Kind
@@ -61,6 +63,7 @@ class Quote:
     trial_days: int
     ends_trial: bool
     undoes_end: bool
+    without_credit: bool
     proration_date: int | None
     live: UserPlan | None
     quoted_at: datetime
@@ -138,11 +141,11 @@ def kind_of(live: UserPlan | None, price: PlanPrice) -> Kind:
     )
 
 
-def upgrade_of(live: UserPlan, price: PlanPrice, proration_date: int | None) -> Upgrade:
-    """The change at Stripe, for the preview and for the purchase alike."""
+def upgrade_of(account: BillingAccount, live: UserPlan, price: PlanPrice, proration_date: int | None) -> Upgrade:
+    """The change at Stripe, for the preview and for the purchase alike. Looks there for what was given back."""
     # What bills tokens need not change with the plan, only with the interval.
     keeps = live.stripe_metered_item_id and live.duration_months == price.months
-    return Upgrade(
+    upgrade = Upgrade(
         subscription_id=live.stripe_subscription_id,
         item_id=live.stripe_item_id,
         price_id=price.stripe_price_id,
@@ -154,6 +157,8 @@ def upgrade_of(live: UserPlan, price: PlanPrice, proration_date: int | None) -> 
         starts_anew=live.amount_cents == 0,
         undoes_end=live.is_ending,
     )
+    is_paid_for = live.amount_cents and not live.in_trial
+    return replace(upgrade, without_credit=bool(is_paid_for) and is_given_back(account, live, upgrade))
 
 
 def trial_days_of(account: BillingAccount, price: PlanPrice, card_id: str | None) -> int:
@@ -223,23 +228,30 @@ def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, proratio
     if live.stripe_schedule_id:
         # Stripe prices nothing beside a schedule.
         raise ChangeScheduled()
-    invoice = stripe_gateway.preview_upgrade(upgrade_of(live, price, proration_date))
+    upgrade = upgrade_of(account, live, price, proration_date)
+    invoice = stripe_gateway.preview_upgrade(upgrade)
     # Stripe's own clock: a second later the same preview might cost a cent less.
     at = proration_date or invoice["created"]
-    end = max((line["period"]["end"] for line in invoice["lines"]["data"]), default=int(at))
+    # Of what is given back for a longer period the end is another.
+    charged = (line for line in invoice["lines"]["data"] if line["amount"] >= 0 and not is_for_usage(line))
+    end = max((line["period"]["end"] for line in charged), default=int(at))
     # What was given back beyond what is due, and what is left of the balance, pay for the bills to come.
     left = max(0, -(invoice["ending_balance"] or 0))
-    next_ = max(0, _renewal_cents(live, price, invoice) - left), _time(end)
+    next_ = max(0, _renewal_cents(live, price, invoice, goes_on=not upgrade.without_credit) - left), _time(end)
     pays_with: Literal["card", "checkout"] = "card" if has_card else "checkout"
-    return _quote("upgrade", price, live, [invoice], pays_with, next_=next_, proration_date=at)
+    quote = _quote("upgrade", price, live, [invoice], pays_with, next_=next_, proration_date=at)
+    return replace(quote, without_credit=upgrade.without_credit)
 
 
-def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice) -> int:
-    """What the first renewal after an upgrade costs, before the balance. Only a discount makes it not the price."""
+def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice, *, goes_on: bool) -> int:
+    """What the first renewal after an upgrade costs, before the balance. Only a discount makes it not the price.
+
+    goes_on: may the present period go on? It does where the interval stays, too, and something was paid for it.
+    """
     if not upgrade["total_discount_amounts"]:
         return price.amount_cents
-    goes_on = interval_of(live.duration_months) == interval_of(price.months) and live.amount_cents and not live.in_trial
-    if goes_on:
+    is_same = interval_of(live.duration_months) == interval_of(price.months)
+    if goes_on and is_same and live.amount_cents and not live.in_trial:
         renewal = stripe_gateway.preview_renewal_at(
             live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
         )
@@ -308,6 +320,7 @@ def _quote(
         trial_days=trial_days,
         ends_trial=kind == "upgrade" and live is not None and live.in_trial,
         undoes_end=kind != "start" and live is not None and live.is_ending,
+        without_credit=False,
         proration_date=proration_date,
         live=live,
         quoted_at=timezone.now(),

@@ -276,6 +276,9 @@ class QuoteOut(serializers.Serializer):
     trial_days = serializers.IntegerField()
     ends_trial = serializers.BooleanField()
     undoes_cancellation = serializers.BooleanField()
+    credits_unused_time = serializers.BooleanField(
+        help_text="false: the payment of the present period was given back, so nothing is credited for the rest of it."
+    )
     quote = serializers.CharField(help_text="Send it with POST /api/purchase/plan to confirm exactly this.")
     quote_expires_at = serializers.DateTimeField()
 
@@ -309,6 +312,7 @@ def quote_out(quote: Quote) -> dict[str, Any]:
         "trial_days": quote.trial_days,
         "ends_trial": quote.ends_trial,
         "undoes_cancellation": quote.undoes_end,
+        "credits_unused_time": not quote.without_credit,
         "quote": quote.token,
         "quote_expires_at": iso(quote.expires_at),
     }

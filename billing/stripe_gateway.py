@@ -575,7 +575,7 @@ class Upgrade:
     metered_item_id, metered_price_id: the item that bills usage and the price that it takes on (no id: a new item);
     no price: what is there stays as it is. proration_date: Unix seconds; None is Stripe's now. starts_anew: a new
     period begins now (from free to paid, or the end of a trial). undoes_end: a cancellation that was scheduled is
-    taken back with it.
+    taken back with it. without_credit: nothing is given for what is left of the present period; a new one begins now.
     """
 
     subscription_id: str
@@ -587,6 +587,7 @@ class Upgrade:
     ends_trial: bool = False
     starts_anew: bool = False
     undoes_end: bool = False
+    without_credit: bool = False
 
     def _params(self) -> dict[str, Any]:
         items: list[dict[str, Any]] = [{"id": self.item_id, "price": self.price_id}]
@@ -594,11 +595,14 @@ class Upgrade:
             metered = {"price": self.metered_price_id}
             items.append(metered | ({"id": self.metered_item_id} if self.metered_item_id else {}))
         params: dict[str, Any] = {"items": items, "proration_behavior": "always_invoice"}
-        if self.proration_date:
+        if self.without_credit:
+            # https://docs.stripe.com/billing/subscriptions/billing-cycle: billed at once, and nothing prorated.
+            params["proration_behavior"] = "none"
+        elif self.proration_date:
             params["proration_date"] = self.proration_date
         if self.ends_trial:
             params["trial_end"] = "now"
-        elif self.starts_anew:
+        elif self.starts_anew or self.without_credit:
             params["billing_cycle_anchor"] = "now"
         if self.undoes_end:
             # Takes back both forms of it, the portal's cancel_at and cancel_at_period_end.

@@ -48,7 +48,7 @@ def preview_purchase(user: AbstractBaseUser, plan_id: int, months: int) -> Quote
         live = sync_locked(account)
         refuse_what_is_there(account, live, price)
         _refuse_credit_for_what_the_bank_took_back(account, live, price)
-        _report_what_is_billed_now(live, price)
+        _report_what_is_billed_now(live)
         return make_quote(account, live, price)
 
 
@@ -70,7 +70,7 @@ def purchase_plan(user: AbstractBaseUser, plan_id: int, months: int, *, quote: s
         live = sync_locked(account)
         refuse_what_is_there(account, live, price)
         _refuse_credit_for_what_the_bank_took_back(account, live, price)
-        _report_what_is_billed_now(live, price)
+        _report_what_is_billed_now(live)
         if confirmed:
             if confirmed.is_expired:
                 raise QuoteExpired(preview=quote_out(make_quote(account, live, price)))
@@ -193,7 +193,7 @@ def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, confirme
         # Asked for before, and the bank still waits for them: the same bill, not another one.
         raise AuthenticationRequired(authentication_url=live.open_invoice_url)
     close_open_sessions(account)
-    upgrade = upgrade_of(live, price, confirmed.proration_date if confirmed else None)
+    upgrade = upgrade_of(account, live, price, confirmed.proration_date if confirmed else None)
     if live.stripe_schedule_id:
         # Stripe changes nothing beside a schedule.
         stripe_gateway.release_schedule(live.stripe_schedule_id)
@@ -250,9 +250,10 @@ def _schedule(live: UserPlan, price: PlanPrice) -> None:
     )
 
 
-def _report_what_is_billed_now(live: UserPlan | None, price: PlanPrice) -> None:
-    """Another interval begins a new period at once, and bills what was used in the present one."""
-    if live is not None and live.stripe_metered_item_id and live.duration_months != price.months:
+def _report_what_is_billed_now(live: UserPlan | None) -> None:
+    """Another interval, or an upgrade without credit, begins a new period at once, and bills what was used in the
+    present one."""
+    if live is not None and live.stripe_metered_item_id:
         report_usage_of(live.user_id)
 
 
@@ -280,7 +281,7 @@ def _upgrade_key(verb: str, account: BillingAccount, live: UserPlan, upgrade: st
     """From what, in which period, to what: the same step another time is another purchase."""
     period = int(live.current_period_start.timestamp())
     facts = (live.stripe_price_id, period, upgrade.price_id, upgrade.proration_date)
-    flags = f"{upgrade.ends_trial:d}{upgrade.starts_anew:d}{upgrade.undoes_end:d}"
+    flags = f"{upgrade.ends_trial:d}{upgrade.starts_anew:d}{upgrade.undoes_end:d}{upgrade.without_credit:d}"
     return _key(account, verb, live.stripe_subscription_id, *facts, flags)
 
 
