@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from datilio.error_rendering import problem_document
+from usage.api_keys import make_sure_of, source_of
 from usage.batches import Answer, record_batch
 from usage.export import COLUMNS, usage_csv
 from usage.history import usage_of
@@ -43,11 +44,9 @@ _REFUSED = {(402, "application/problem+json"): LimitExceededProblem}
 _KEY_IN_THE_HEADER = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=False)
 
 
-def _source(api_key: ApiKey) -> str:
-    return f"key:{api_key.pk}"
-
-
 class UsageEventsView(MachineView):
+    proves_the_key = True
+
     @extend_schema(
         operation_id="record_usage",
         summary="Count one event, a batch of up to 1,000, or say how many files there are",
@@ -73,7 +72,10 @@ class UsageEventsView(MachineView):
         },
     )
     def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
-        source = _source(api_key)
+        source = source_of(api_key)
+        if isinstance(body, dict) and ("events" in body or "level" in body):
+            # Only the statement of a single event does.
+            make_sure_of(source)
         if isinstance(body, dict) and "events" in body:
             answers = record_batch(batch_of(body, source), source=source, now=timezone.now())
             return json_answer({"results": [_result(answer) for answer in answers]})
@@ -105,7 +107,7 @@ class UsageHoldsView(MachineView):
         responses={201: HeldOut, 200: HeldOut, **_REFUSED},
     )
     def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
-        held = hold(**hold_of(body), source=_source(api_key), now=timezone.now())
+        held = hold(**hold_of(body), source=source_of(api_key), now=timezone.now())
         return json_answer({"hold": held.hold}, 200 if held.replay else 201)
 
 
@@ -119,7 +121,7 @@ class SettleHoldView(MachineView):
         responses={200: SettledOut},
     )
     def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
-        settled = settle(kwargs["hold_id"], **settlement_of(body), source=_source(api_key), now=timezone.now())
+        settled = settle(kwargs["hold_id"], **settlement_of(body), source=source_of(api_key), now=timezone.now())
         return json_answer({"usage": settled.usage})
 
 
@@ -135,7 +137,7 @@ class ReleaseHoldView(MachineView):
         responses={200: HeldOut},
     )
     def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
-        return json_answer({"hold": release(kwargs["hold_id"], source=_source(api_key), now=timezone.now())})
+        return json_answer({"hold": release(kwargs["hold_id"], source=source_of(api_key), now=timezone.now())})
 
 
 class UserUsageView(APIView):

@@ -1,4 +1,8 @@
-"""API keys of Datilio's own backends: made, found and revoked here, kept only as a hash."""
+"""API keys of Datilio's own backends: made, found and revoked here, kept only as a hash.
+
+What begins after a key was revoked, or lost a scope, is refused, whichever process it comes to. A process remembers
+keys only for single events: the statement that counts one checks the key itself (KEY_HOLDS). All else asks.
+"""
 
 import hashlib
 import secrets
@@ -10,20 +14,52 @@ from django.db import connection
 from django.db.models import Q
 
 from datilio.errors import DomainError, InvalidInput
+from usage.errors import ApiKeyRevoked, ScopeMissing
 from usage.models import ApiKey
 
+WRITE = "usage:write"
 # What a key may be allowed to do, and how the admin says it.
-SCOPES = {"usage:write": "Record usage"}
+SCOPES = {WRITE: "Record usage"}
 
 # Tells secret scanners, and people, what a found key is.
 KEY_START = "datilio_"
 # Writing it for every event would cost more than counting the event.
 LAST_USED_EVERY = timedelta(minutes=1)
-# How long a process may go on believing a key that another process has revoked. Asking for every event would cost a
-# third of what counting it does.
+# Asking for every event would cost a third of what counting it does; proving it in the statement a twentieth.
 REMEMBERED_FOR = timedelta(seconds=10)
 _MOST_REMEMBERED = 1000
 _remembered: dict[str, tuple[ApiKey, float]] = {}
+
+
+# What an API key has counted has this and its id as `source`.
+_SOURCE = "key:"
+# A condition for SQL, with the parameter `source` of a use by an API key: it still may write.
+KEY_HOLDS = f"""EXISTS (SELECT 1 FROM usage_apikey ak
+    WHERE ak.id = CAST(substr(CAST(%(source)s AS varchar), {len(_SOURCE) + 1}) AS bigint) AND ak.revoked_at IS NULL
+      AND CAST(ak.scopes AS text) LIKE '%%"{WRITE}"%%')"""
+
+
+def source_of(api_key: ApiKey) -> str:
+    """`source` of what it counts."""
+    return f"{_SOURCE}{api_key.pk}"
+
+
+def is_of_a_key(source: str) -> bool:
+    return source.startswith(_SOURCE)
+
+
+def make_sure_of(source: str) -> None:
+    """Where `source` is an API key: ask whether it still may write. Raises ApiKeyRevoked, ScopeMissing."""
+    if not is_of_a_key(source):
+        return
+    row = ApiKey.objects.filter(pk=int(source.removeprefix(_SOURCE))).first()
+    if row is not None and row.revoked_at is None and WRITE in row.scopes:
+        return
+    if row is not None:
+        _remembered.pop(row.sha256, None)
+        if row.revoked_at is None:
+            raise ScopeMissing(scope=WRITE)
+    raise ApiKeyRevoked()
 
 
 class ApiKeyNameTaken(DomainError):
@@ -48,14 +84,15 @@ def make_api_key(name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
     return row, key
 
 
-def find_api_key(key: str) -> ApiKey | None:
+def find_api_key(key: str, *, may_remember: bool = False) -> ApiKey | None:
     """The row of a key, revoked or not; None: not one of ours. A fast hash will do: a key is 256 random bits.
 
-    A row that was found is remembered for a few seconds (REMEMBERED_FOR); one that was not is looked for each time.
+    may_remember: it may be as it was REMEMBERED_FOR ago, since what the caller does with it proves it. One that was not
+    found is looked for each time.
     """
     digest = _sha256(key)
     # Inside a transaction as it is: there the caller sees rows that may never be committed.
-    if not connection.in_atomic_block:
+    if may_remember and not connection.in_atomic_block:
         remembered = _remembered.get(digest)
         if remembered is not None and time.monotonic() < remembered[1]:
             return remembered[0]
@@ -70,7 +107,7 @@ def find_api_key(key: str) -> ApiKey | None:
 
 
 def revoke_api_key(api_key: ApiKey, now: datetime) -> None:
-    """From now on it is refused; in other processes within REMEMBERED_FOR. Revoking twice keeps the first moment."""
+    """What begins from now on is refused, in every process. Revoking twice keeps the first moment."""
     ApiKey.objects.filter(pk=api_key.pk, revoked_at__isnull=True).update(revoked_at=now)
     _remembered.pop(api_key.sha256, None)
     api_key.refresh_from_db(fields=["revoked_at"])

@@ -11,7 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from usage.api_keys import find_api_key, touch
+from usage.api_keys import WRITE, find_api_key, touch
 from usage.errors import ApiKeyInvalid, ApiKeyRequired, ApiKeyRevoked, ScopeMissing, UserTokenCannotWrite
 from usage.models import ApiKey
 
@@ -19,13 +19,16 @@ from usage.models import ApiKey
 class ApiKeyAuthentication(BaseAuthentication):
     """request.auth is the ApiKey; request.user stays anonymous: a key acts for a backend, never for a person."""
 
-    def authenticate(self, request: Request | HttpRequest) -> tuple[AnonymousUser, ApiKey]:
+    def authenticate(
+        self, request: Request | HttpRequest, *, may_remember: bool = False
+    ) -> tuple[AnonymousUser, ApiKey]:
+        """may_remember: see find_api_key."""
         scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
             raise UserTokenCannotWrite()
         if scheme.lower() != "api-key" or not key.strip():
             raise ApiKeyRequired()
-        api_key = find_api_key(key.strip())
+        api_key = find_api_key(key.strip(), may_remember=may_remember)
         if api_key is None:
             raise ApiKeyInvalid()
         if api_key.revoked_at is not None:
@@ -38,7 +41,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class MayWriteUsage(BasePermission):
-    scope = "usage:write"
+    scope = WRITE
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         self.check(request.auth)

@@ -28,6 +28,8 @@ class MachineView(APIView):
     authentication_classes = [ApiKeyAuthentication]
     permission_classes = [MayWriteUsage]
     takes_a_body = True
+    # Does what it does prove the API key (usage/api_keys.py)? Else the key is asked for with every request.
+    proves_the_key = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method != "POST":
@@ -50,7 +52,7 @@ class MachineView(APIView):
             return as_problem(error)
 
     def _answer(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        _, api_key = ApiKeyAuthentication().authenticate(request)
+        _, api_key = ApiKeyAuthentication().authenticate(request, may_remember=self.proves_the_key)
         MayWriteUsage.check(api_key)
         body = json_body(request) if self.takes_a_body else None
         return self.post(request, body, api_key, **kwargs)

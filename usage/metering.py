@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from billing.models import UserPlan
 from datilio.errors import DomainError, ServiceUnavailable
+from usage.api_keys import make_sure_of
 from usage.errors import LimitExceeded, SpendCapReached
 from usage.features import Feature
 from usage.holds import give_back_expired_holds_of, refusal_of
@@ -81,6 +82,7 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
         counted = None if place is None else _count(use, place)
         if place is not None and counted is not None:
             return _recorded(use, place, *counted)
+        make_sure_of(use.source)
         # What is refused now may have been counted before: as the very event that filled the limit, or while there
         # was still a plan.
         if (first := first_answer(use)) is not None:

@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors as pg
 from psycopg.types.numeric import Int8
 
+from usage.api_keys import KEY_HOLDS, is_of_a_key
 from usage.costs import SPEND
 from usage.limits import WARNING_LEVELS
 from usage.money import NANOCENTS
@@ -29,9 +30,10 @@ _SOURCE, _KEY, _FEATURE, _MODEL = (f"CAST(%({name})s AS varchar)" for name in ("
 
 NOT_COUNTED_YET = f"NOT EXISTS (SELECT 1 FROM usage_usagekey k WHERE k.source = {_SOURCE} AND k.key = {_KEY})"
 
-# Both refuse by returning no row: over the limit, counted before, or another plan than was thought (the caller looks
-# which). `WHERE amount <= limit` guards the first use, the WHERE of the conflict all others. Under READ COMMITTED two
-# of the same event may both pass NOT_COUNTED_YET; then the unique key stops the second and takes back all that it did.
+# Both refuse by returning no row: over the limit, counted before, another plan than was thought, or an API key that may
+# no longer (the caller looks which). `WHERE amount <= limit` guards the first use, that of the conflict all others.
+# Under READ COMMITTED two of the same event may both pass NOT_COUNTED_YET; then the unique key stops the second and
+# takes back all that it did.
 TAKE = """
     INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
     SELECT %(user_id)s, %(feature_{i})s, %(window_{i})s, %(amount_{i})s {source}
@@ -135,14 +137,16 @@ def _statement(use: Use, place: Place) -> str:
 
 
 @lru_cache(maxsize=64)
-def _as_one_statement(has_plan: bool, gives_back: bool, warned: int | None, costs: bool, order: tuple[int, ...]) -> str:
+def _as_one_statement(
+    has_plan: bool, has_key: bool, gives_back: bool, warned: int | None, costs: bool, order: tuple[int, ...]
+) -> str:
     """The pieces as CTEs. Counters follow one another: what refuses leaves the later ones alone. A later one that
     refuses cannot undo the first; the event then has no number to answer with: an error, which undoes all."""
     first, last = order[0], order[-1]
     parts = []
     for position, i in enumerate(order):
         piece = GIVE_BACK if gives_back and i == 0 else TAKE
-        condition = _condition(has_plan) if position == 0 else "true"
+        condition = _condition(has_plan, has_key) if position == 0 else "true"
         source = "" if position == 0 else f"FROM bump_{order[position - 1]}"
         parts.append(f"bump_{i} AS ({piece.format(i=i, source=source, condition=condition)})")
     used, bumped = "bump_0.used", f"FROM bump_{first}"
@@ -170,12 +174,12 @@ def _short(sql: str) -> str:
 
 
 def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int, int] | None:
-    has_plan, gives_back, warned, costs = _shape(use, place)
+    has_plan, has_key, gives_back, warned, costs = _shape(use, place)
     params = _params(use, place)
     used = {}
     for i in order:
         piece = GIVE_BACK if gives_back and i == 0 else TAKE
-        row = fetch_one(piece.format(i=i, source="", condition=_condition(has_plan)), params)
+        row = fetch_one(piece.format(i=i, source="", condition=_condition(has_plan, has_key)), params)
         if row is None:
             return None
         used[i] = row[0]
@@ -257,13 +261,15 @@ def _alerts(i: int, **parts: str) -> str:
     return WRITE_ALERTS.format(feature=f"CAST(%(feature_{i})s AS text)", limit=f"%(limit_{i})s", **parts)
 
 
-def _shape(use: Use, place: Place) -> tuple[bool, bool, int | None, bool]:
-    """(does it rest on a plan, does it give back, which counter can reach a threshold, does it cost something)."""
-    return place.user_plan is not None, use.amount < 0, place.warned, place.charge is not None
+def _shape(use: Use, place: Place) -> tuple[bool, bool, bool, int | None, bool]:
+    """(does it rest on a plan, on an API key, does it give back, which counter can reach a threshold, does it cost
+    something)."""
+    has_key = is_of_a_key(use.source)
+    return place.user_plan is not None, has_key, use.amount < 0, place.warned, place.charge is not None
 
 
-def _condition(has_plan: bool) -> str:
-    return f"{NOT_COUNTED_YET} AND {STILL_HOLD}" if has_plan else NOT_COUNTED_YET
+def _condition(has_plan: bool, has_key: bool) -> str:
+    return " AND ".join([NOT_COUNTED_YET, *[STILL_HOLD] * has_plan, *[KEY_HOLDS] * has_key])
 
 
 def _values(use: Use, place: Place) -> dict[str, Any]:
