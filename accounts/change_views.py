@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.overview import conflicts_of, limit_changes
+from accounts.overview import conflicts_of, feature_changes, limit_changes
 from billing import catalog, subscriptions
 from billing.errors import (
     AlreadySubscribed,
@@ -73,6 +73,7 @@ def _ask(request: HttpRequest, plan: Plan, months: int, *, error: DomainError | 
         # Another time of paying for what they have.
         "same_plan": quote.live is not None and quote.kind != "start" and quote.live.plan_id == plan.pk,
         "limits": limit_changes(quote),
+        "features": [one for one in feature_changes(quote) if one["before"] != one["after"]],
         "conflicts": conflicts_of(request.user, plan),
         "error": error,
         "card_failed": isinstance(error, PaymentFailed),

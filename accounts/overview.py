@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from billing.models import Plan
+from billing.offers import extras
 from billing.quotes import Quote
 from billing.serializers import quote_out, user_plan_out
 from billing.subscriptions import live_plan
@@ -26,9 +27,14 @@ def change_preview(user: User, quote: Quote) -> dict[str, Any]:
     """A quote as JSON with what the change does to the customer's limits (shared/design.md, Preview).
 
     `limits`: [{feature, unit, window, before, after}], None is unlimited; before is None without a plan too.
+    `features`: [{label, before, after}], what the plans have beside limits: a text, True (included) or None (not).
     `conflicts`: [{feature, used, limit, message}], where present use is more than the new plan allows.
     """
-    return quote_out(quote) | {"limits": limit_changes(quote), "conflicts": conflicts_of(user, quote.price.plan)}
+    return quote_out(quote) | {
+        "limits": limit_changes(quote),
+        "features": feature_changes(quote),
+        "conflicts": conflicts_of(user, quote.price.plan),
+    }
 
 
 def limit_changes(quote: Quote) -> list[dict[str, Any]]:
@@ -61,6 +67,18 @@ def limit_changes(quote: Quote) -> list[dict[str, Any]]:
         },
     )
     return changes
+
+
+def feature_changes(quote: Quote) -> list[dict[str, Any]]:
+    before, after = quote.live.plan if quote.live else None, quote.price.plan
+    return [
+        {
+            "label": f"{row.label} {row.note}".strip(),
+            "before": row.cells[0] if before else None,
+            "after": row.cells[-1],
+        }
+        for row in extras([before, after] if before else [after])
+    ]
 
 
 def conflicts_of(user: User, plan: Plan) -> list[dict[str, Any]]:

@@ -42,6 +42,12 @@ class LimitChange(serializers.Serializer):
     after = serializers.IntegerField(allow_null=True, help_text="null: unlimited.")
 
 
+class FeatureChange(serializers.Serializer):
+    label = serializers.CharField()
+    before = serializers.JSONField(help_text="A text, true (included), or null: not included, or no plan yet.")
+    after = serializers.JSONField(help_text="A text, true (included), or null: not included.")
+
+
 class Conflict(serializers.Serializer):
     feature = serializers.CharField()
     used = serializers.IntegerField()
@@ -51,4 +57,5 @@ class Conflict(serializers.Serializer):
 
 class ChangePreviewOut(QuoteOut):
     limits = LimitChange(many=True)
+    features = FeatureChange(many=True, help_text="What the plans have beside limits, the price of tokens too.")
     conflicts = Conflict(many=True, help_text="Where present use is more than the new plan allows.")

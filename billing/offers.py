@@ -138,6 +138,14 @@ def comparison(plans: Sequence[Plan]) -> list[Row]:
         Row("File size", "for each file, not the sum", [_number(p.file_size_limit_mb, " MB") for p in plans]),
         Row("AI prompts", "a day, from 00:00 UTC", [_number(p.ai_prompts_per_day) for p in plans]),
         Row("Synthetic rows", "a month, from your start day", [_number(p.synthetic_rows_per_month) for p in plans]),
+        *extras(plans),
+    ]
+    return [row for row in rows if any(cell is not None for cell in row.cells)]
+
+
+def extras(plans: Sequence[Plan]) -> list[Row]:
+    """What the plans have beside their limits: the price of tokens, and each extra feature that any of them has."""
+    rows = [
         Row(
             "AI tokens",
             "per million",

@@ -392,6 +392,12 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Datilio <billing@dat
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
 
+# Whom customers write to, and the operator's own legal pages: the footer shows what is set, mails name the address.
+CONTACT_EMAIL = env.str("CONTACT_EMAIL", default="support@datilio.example" if EMBEDDED else "")
+TERMS_URL = env.str("TERMS_URL", default="")
+PRIVACY_URL = env.str("PRIVACY_URL", default="")
+IMPRINT_URL = env.str("IMPRINT_URL", default="")
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True

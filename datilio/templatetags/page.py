@@ -1,6 +1,7 @@
 """What the page's frame needs: the chosen theme, the present address, icons, form fields without placeholders."""
 
 from django import template
+from django.conf import settings
 from django.forms import BoundField
 from django.http import HttpRequest
 from django.template import Context
@@ -42,6 +43,24 @@ def icon(name: str) -> SafeString:
         'stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false">'
         f"{ICONS[name]}</svg>"
     )
+
+
+@register.simple_tag
+def operator_links() -> list[tuple[str, str]]:
+    """(label, address) of whom to write to and of the operator's own pages, as far as the settings name them."""
+    contact = f"mailto:{settings.CONTACT_EMAIL}" if settings.CONTACT_EMAIL else ""
+    links = [
+        ("Contact", contact),
+        ("Terms", settings.TERMS_URL),
+        ("Privacy", settings.PRIVACY_URL),
+        ("Imprint", settings.IMPRINT_URL),
+    ]
+    return [(label, address) for label, address in links if address]
+
+
+@register.simple_tag
+def contact_email() -> str:
+    return settings.CONTACT_EMAIL
 
 
 @register.simple_tag(takes_context=True)
