@@ -28,7 +28,13 @@ def billing(request: HttpRequest) -> HttpResponse:
     after, before = form.cleaned_data.get("after", ""), form.cleaned_data.get("before", "")
     page: InvoicePage | None
     try:
-        page = list_invoices(request.user, limit=INVOICES_A_PAGE, cursor="" if before else after, before=before)
+        page = list_invoices(
+            request.user,
+            limit=INVOICES_A_PAGE,
+            cursor="" if before else after,
+            before=before,
+            over_nothing=False,
+        )
     except (StripeUnavailable, StripeRefused):
         page = None
     if page and before and not page.previous_cursor:

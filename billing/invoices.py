@@ -42,10 +42,13 @@ class InvoicePage:
     previous_cursor: str | None = None
 
 
-def list_invoices(user: AbstractBaseUser, *, limit: int = 20, cursor: str = "", before: str = "") -> InvoicePage:
+def list_invoices(
+    user: AbstractBaseUser, *, limit: int = 20, cursor: str = "", before: str = "", over_nothing: bool = True
+) -> InvoicePage:
     """Newest first: the newest, those older than `cursor`, or those just before `before` (one of the two at most).
 
-    Drafts are not yet bills and stay out. Raises InvoiceNotFound for a foreign cursor.
+    Drafts are not yet bills and stay out; so do, unless `over_nothing`, those that asked for nothing at all (a free
+    plan's, a trial's, a gift's), but not what a discount made $0. Raises InvoiceNotFound for a foreign cursor.
     """
     account = BillingAccount.objects.filter(user_id=user.pk, stripe_customer_id__isnull=False).first()
     if account is None:
@@ -64,7 +67,11 @@ def list_invoices(user: AbstractBaseUser, *, limit: int = 20, cursor: str = "", 
         for charge in stripe_gateway.list_charges(account.stripe_customer_id)
         if charge["paid"]
     }
-    invoices = [_invoice(invoice, charges) for invoice in page.data if invoice["status"] != "draft"]
+    invoices = [
+        _invoice(invoice, charges)
+        for invoice in page.data
+        if invoice["status"] != "draft" and (over_nothing or _asks_for_something(invoice))
+    ]
     # `has_more` speaks of the direction that was asked for; the other one leads back to where the caller came from.
     has_older, has_newer = (True, page.has_more) if before else (page.has_more, bool(cursor))
     return InvoicePage(
@@ -91,6 +98,10 @@ def _invoice(invoice: Any, charges: dict[str, Any]) -> Invoice:
         hosted_url=invoice["hosted_invoice_url"] or "",
         pdf_url=invoice["invoice_pdf"] or "",
     )
+
+
+def _asks_for_something(invoice: Any) -> bool:
+    return any(line["amount"] for line in invoice["lines"]["data"])
 
 
 def _description(lines: list[Any]) -> str:

@@ -1,10 +1,14 @@
 """The billing page: what was paid, how the next one is paid, and the way into Stripe's portal."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
+from billing.checkout import start_checkout
+from billing.grants import grant_plan
 from billing.subscriptions import purchase_plan
 from billing.sync import sync_user
 
@@ -136,3 +140,32 @@ def test_nothing_of_a_free_plan_is_owed(client, alice, plans, stripe):
 def test_a_way_back_that_is_none_leads_to_the_account(paying, stripe, wanted):
     assert paying.post(reverse("accounts:portal"), {"next": wanted}).status_code == 303
     assert stripe.objects("billing_portal.session")[-1]["return_url"].endswith("/account")
+
+
+def test_a_gift_asks_for_no_card_and_shows_no_bill_over_nothing(client, alice, staff, plans):
+    until = timezone.now() + timedelta(days=30)
+    grant_plan(alice, plans["pro"], until=until, reason="A pilot", by=staff)
+    client.force_login(alice)
+    said = words(client.get(BILLING))
+    assert "Datilio gave you this plan until" in said
+    assert "card on file" not in said and "Change card" not in said
+    assert "$0.00" not in said and "There is no invoice yet" in said
+
+
+def test_a_bill_that_a_discount_made_nothing_is_shown(client, alice, plans, stripe):
+    coupon = stripe.client.v1.coupons.create({"percent_off": 100, "duration": "once"})
+    stripe.client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "ALL"})
+    client.force_login(alice)
+    session = start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1]
+    stripe.enter_code(session, "ALL")
+    stripe.pay(session)
+    sync_user(alice.pk)
+    assert "$0.00" in words(client.get(BILLING))
+
+
+def test_a_page_of_bills_over_nothing_says_so_and_leads_on(client, alice, plans, stripe):
+    client.force_login(alice)
+    purchase_plan(alice, plans["explorer"].pk, 1)
+    stripe.advance(months=13)
+    said = words(client.get(BILLING))
+    assert "Nothing was charged in this time." in said and "Older invoices" in said
