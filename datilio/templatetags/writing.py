@@ -8,6 +8,7 @@ from django import template
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -67,6 +68,13 @@ _BRANDS = {
     "unionpay": "UnionPay",
     "unknown": "Card",
 }
+
+
+@register.filter
+def mail_address(address: str) -> SafeString:
+    """May break after its @ on a narrow screen, rather than at its last letter."""
+    who, at, host = address.partition("@")
+    return format_html("{}{}<wbr>{}", who, at, host)
 
 
 @register.filter
