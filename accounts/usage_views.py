@@ -60,14 +60,15 @@ def usage_warnings(request: HttpRequest) -> HttpResponse:
 @require_safe
 def usage_live(request: HttpRequest) -> HttpResponse:
     """What changes while the page is open, for htmx. `seen`: the version that the page shows; if it is still the same,
-    only the time of asking is new, and nothing that somebody reads or has marked is touched."""
+    only the time of asking is new, and nothing that somebody reads or has marked is touched. `rows`: the same of the
+    history, where its newest page is shown, with the filter beside it."""
     if not request.user.is_authenticated:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     now = timezone.now()
     plan = subscriptions.live_plan(request.user.pk)
     context = _present(request.user.pk, plan, now) | {"out_of_band": True}
     live = _live(request, context)
-    as_of = render_to_string("usage/_as_of.html", context, request)
+    as_of = render_to_string("usage/_as_of.html", context, request) + _fresh_history(request)
     if request.GET.get("seen") == live["version"]:
         return HttpResponse(as_of, headers={"HX-Reswap": "none"})
     table = render_to_string("usage/_days_table.html", context, request)
@@ -84,6 +85,9 @@ def _page(request: HttpRequest, warnings_form: WarningsForm, status: int = 200) 
     context = _present(request.user.pk, plan, now)
     context |= _history(request)
     is_empty = not (context["is_filtered"] or context["rows"] or context["is_used"])
+    # What usage_live is asked with; an older page stays as it is.
+    if context["is_first"] and context["csv_url"]:
+        context["followed"] = context["chosen"] | {"rows": context["history_version"]}
     return render(
         request,
         "accounts/usage.html",
@@ -136,11 +140,32 @@ def _live(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The part that is replaced when it has changed: `html`, its `version`, and `said` for those who hear the page."""
     html = render_to_string("accounts/_usage_now.html", context, request)
     said = " ".join(warning["message"] for warning in context["usage_warnings"])
-    return {"html": html, "version": hashlib.sha256(html.encode()).hexdigest()[:16], "said": said}
+    return {"html": html, "version": _version(html), "said": said}
+
+
+def _fresh_history(request: HttpRequest) -> str:
+    """The newest page of the history, if it is another than `rows`."""
+    if "rows" not in request.GET:
+        return ""
+    history = _history(request)
+    if not (history["csv_url"] and history["is_first"]) or history["history_version"] == request.GET["rows"]:
+        return ""
+    return render_to_string("usage/_history_fresh.html", history, request)
 
 
 def _history(request: HttpRequest) -> dict[str, Any]:
-    """`rows` of one page with the form that chose them, and the addresses of the next page and of the CSV."""
+    """`rows` of one page with the form that chose them, the addresses of the next page and of the CSV ("": the form is
+    wrong), and `history_body`, the page's HTML, with its version."""
+    context = _page_of_history(request)
+    body = render_to_string("usage/_history_body.html", context, request)
+    return context | {"history_body": body, "history_version": _version(body)}
+
+
+def _version(html: str) -> str:
+    return hashlib.sha256(html.encode()).hexdigest()[:16]
+
+
+def _page_of_history(request: HttpRequest) -> dict[str, Any]:
     zone = zone_of(request)
     form = HistoryForm(request.GET if request.method != "POST" else {})
     if not form.is_valid():
@@ -157,6 +182,7 @@ def _history(request: HttpRequest) -> dict[str, Any]:
     return {
         "history_form": form,
         "rows": rows,
+        "chosen": chosen,
         "is_filtered": bool(chosen),
         "is_first": not cursor,
         "newest": f"?{urlencode(chosen)}#history",

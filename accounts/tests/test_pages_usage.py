@@ -95,7 +95,7 @@ def test_the_same_number_of_queries_with_nothing_and_with_a_lot(customer, alice,
     plan.start_date = timezone.now() - timedelta(days=40)
     plan.save()
     counts = {}
-    for path in (PAGE, LIVE, f"{PAGE}?feature=ai_token&from=2020-01-01"):
+    for path in (PAGE, LIVE, f"{LIVE}?rows=older", f"{PAGE}?feature=ai_token&from=2020-01-01"):
         customer.get(path)
         with CaptureQueriesContext(connection) as queries:
             customer.get(path)
@@ -109,7 +109,7 @@ def test_the_same_number_of_queries_with_nothing_and_with_a_lot(customer, alice,
             customer.get(path)
         assert len(queries) == count, path
     # Session, user, plan, counters, days, two for the costs; and on the page the choices and the history.
-    assert (counts[PAGE], counts[LIVE]) == (9, 7)
+    assert (counts[PAGE], counts[LIVE], counts[f"{LIVE}?rows=older"]) == (9, 7, 8)
 
 
 def test_charts_are_drawn_without_reading_an_event(customer, alice, subscribe, use):
@@ -245,6 +245,56 @@ def test_what_has_not_changed_is_not_sent_again(customer, alice, subscribe, use)
     for part in ("usage-as-of", "usage-days", "plan-warnings"):
         assert f'id="{part}" hx-swap-oob="true"' in html
     assert "You have used 8 of 10 prompts today" in html
+
+
+def asked_with(page):
+    """What the page sends to LIVE for its history; {} where it follows none."""
+    asked = re.search(r'<div id="history-asked" hidden>(.*?)</div>', page.content.decode())
+    return dict(re.findall(r'name="(\w+)" value="([^"]*)"', asked[1])) if asked else {}
+
+
+def test_the_newest_page_of_the_history_is_followed_with_its_filter(customer, alice, subscribe, use):
+    subscribe(alice)
+    use("ai_prompt", 3)
+    asked = asked_with(customer.get(PAGE, {"feature": "ai_prompt", "from": "2020-01-01"}))
+    assert asked.keys() == {"rows", "feature", "from"}
+    use("synthetic_rows", 40)
+    assert "history-fresh" not in customer.get(LIVE, asked).content.decode()
+    use("ai_prompt", 4)
+    fresh = customer.get(LIVE, asked).content.decode()
+    assert 'id="history-fresh" hidden hx-swap-oob="true"' in fresh
+    assert re.findall(r'<tr data-id="\d+">.*?<td class="amount">(\d+)</td>', fresh) == ["4", "3"]
+
+
+def test_a_change_of_the_history_alone_moves_nothing_else(customer, alice, subscribe, use):
+    """A use that comes late changes no meter of today."""
+    subscribe(alice)
+    page = customer.get(PAGE)
+    seen = re.search(r"seen=(\w+)", page.content.decode())[1]
+    use("synthetic_rows", 40, timedelta(days=34))
+    answer = customer.get(LIVE, asked_with(page) | {"seen": seen})
+    assert answer["HX-Reswap"] == "none"
+    assert "history-fresh" in answer.content.decode() and "<svg" not in answer.content.decode()
+
+
+def test_an_older_page_and_a_wrong_filter_stay_as_they_are(customer, alice, subscribe, use):
+    subscribe(alice)
+    for _ in range(21):
+        use("ai_token")
+    page = customer.get(PAGE)
+    cursor = re.search(r"\?cursor=([\w-]+)", page.content.decode())[1]
+    assert asked_with(page) and not asked_with(customer.get(PAGE, {"cursor": cursor}))
+    assert not asked_with(customer.get(PAGE, {"from": "never"}))
+    for wrong in ({"from": "never"}, {"cursor": cursor}, {"feature": "\x00"}):
+        answer = customer.get(LIVE, wrong | {"rows": "older"})
+        assert answer.status_code == 200 and "history-fresh" not in answer.content.decode()
+
+
+def test_nobody_follows_what_another_uses(customer, alice, bob, subscribe, use):
+    subscribe(alice)
+    use("ai_prompt", 7)
+    customer.force_login(bob)
+    assert 'class="amount">7<' not in customer.get(LIVE, {"rows": "older"}).content.decode()
 
 
 def test_who_was_logged_out_loads_the_page_anew(client):

@@ -156,6 +156,125 @@ def test_it_asks_every_ten_seconds_and_never_in_a_hidden_tab(looking, live_serve
     assert len(asked) == 2
 
 
+# --- the history follows ----------------------------------------------------------------------------------------------
+
+
+def amounts(page):
+    return [int(text.replace(",", "")) for text in page.locator(".history tbody .amount").all_inner_texts()]
+
+
+def test_new_uses_appear_above_those_that_stand_there(looking, use):
+    for amount in (1, 2):
+        use("ai_token", amount)
+    page = looking()
+    page.locator(".history tbody tr").first.evaluate("(row) => { row.mark = 'the same element'; }")
+    page.locator("#history .table-frame").focus()
+    use("ai_token", 4)
+    use("synthetic_rows", 3, days=1)  # came late: it stands where its time is
+    ask_now(page)
+    expect(page.locator(".history tbody tr")).to_have_count(4)
+    assert amounts(page) == [4, 2, 1, 3]
+    assert page.locator(".history tbody tr").nth(1).evaluate("(row) => row.mark") == "the same element"
+    assert page.evaluate("document.activeElement.className") == "table-frame"
+    assert page.problems == []
+
+
+def test_new_uses_are_said_politely_and_once_a_minute(looking, use):
+    use("ai_token", 1)
+    page = looking()
+    said = page.locator("#history-said")
+    assert (said.get_attribute("role"), said.inner_text()) == ("status", "")
+    for amount in (2, 3):
+        use("ai_token", amount)
+    ask_now(page)
+    expect(said).to_have_text("New in the history: 2 uses.")
+    use("ai_token", 4)
+    ask_now(page)
+    expect(page.locator(".history tbody tr")).to_have_count(4)
+    expect(said).to_have_text("New in the history: 2 uses.")
+
+
+def test_the_filter_stays_and_keeps_out_what_it_keeps_out(looking, use, live_server):
+    use("ai_token", 1)
+    page = looking()
+    page.goto(f"{live_server.url}{PATH}?feature=synthetic_rows")
+    page.get_by_text("Nothing was used of this in these days.").wait_for()
+    page.get_by_label("From").focus()
+    use("ai_token", 2)
+    use("synthetic_rows", 3)
+    ask_now(page)
+    expect(page.locator(".history tbody tr")).to_have_count(1)
+    assert amounts(page) == [3]
+    assert page.get_by_label("Feature").input_value() == "synthetic_rows"
+    assert page.evaluate("document.activeElement.name") == "from"
+    assert page.get_by_role("link", name="Download as CSV").is_visible()
+    assert page.problems == []
+
+
+def test_an_older_page_stays_as_it_is(looking, use):
+    for amount in range(1, 23):
+        use("ai_token", amount)
+    page = looking()
+    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Newest").wait_for()
+    use("ai_token", 99)
+    ask_now(page)
+    page.wait_for_timeout(200)
+    assert amounts(page) == [2, 1]
+
+
+def test_more_than_a_page_of_new_uses_leaves_no_gap(looking, use):
+    for amount in range(1, 4):
+        use("ai_token", amount)
+    page = looking()
+    for amount in range(4, 31):
+        use("ai_token", amount)
+    ask_now(page)
+    expect(page.locator(".history tbody tr")).to_have_count(20)
+    assert amounts(page) == list(range(30, 10, -1))
+    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Newest").wait_for()
+    assert amounts(page) == list(range(10, 0, -1))
+
+
+@pytest.mark.parametrize("scrolled", [True, False])
+def test_who_reads_further_down_is_not_moved(looking, use, scrolled):
+    for amount in range(1, 20):
+        use("ai_token", amount)
+    page = looking()
+    page.set_viewport_size({"width": 390, "height": 500})
+    rows = page.locator(".history tbody tr")
+    if scrolled:
+        rows.nth(10).evaluate("(row) => window.scrollBy(0, row.getBoundingClientRect().top - 100)")
+        where = "(row) => row.getBoundingClientRect().top"
+        before = rows.nth(10).evaluate(where)
+    else:
+        page.locator("#history").evaluate("(card) => window.scrollBy(0, card.getBoundingClientRect().top)")
+        before = page.evaluate("scrollY")
+    for amount in (20, 21, 22):
+        use("ai_token", amount)
+    ask_now(page)
+    expect(rows).to_have_count(22)
+    if scrolled:
+        assert abs(rows.nth(13).evaluate(where) - before) < 1
+    else:
+        assert abs(page.evaluate("scrollY") - before) < 1
+    assert page.problems == []
+
+
+def test_nothing_is_put_in_while_the_tab_is_hidden(looking, use):
+    use("ai_token", 1)
+    page = looking()
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    use("ai_token", 2)
+    page.evaluate(LOOK)
+    page.wait_for_timeout(300)
+    assert amounts(page) == [1]
+    page.evaluate("delete document.visibilityState")
+    ask_now(page)
+    expect(page.locator(".history tbody tr")).to_have_count(2)
+
+
 def test_only_a_new_warning_is_said_aloud(looking, use):
     page = looking()
     said = page.locator("#usage-said")
