@@ -143,22 +143,30 @@ def kind_of(live: UserPlan | None, price: PlanPrice) -> Kind:
 
 def upgrade_of(account: BillingAccount, live: UserPlan, price: PlanPrice, proration_date: int | None) -> Upgrade:
     """The change at Stripe, for the preview and for the purchase alike. Looks there for what was given back."""
-    # What bills tokens need not change with the plan, only with the interval.
-    keeps = live.stripe_metered_item_id and live.duration_months == price.months
-    upgrade = Upgrade(
-        subscription_id=live.stripe_subscription_id,
-        item_id=live.stripe_item_id,
-        price_id=price.stripe_price_id,
-        metered_item_id=live.stripe_metered_item_id,
-        metered_price_id="" if keeps else metered_price_beside(price, live),
+    upgrade = replace(
+        _change_to(live, price),
         proration_date=None if live.in_trial else proration_date,
         # An upgrade in the trial of a smaller plan must not give the larger one for nothing.
         ends_trial=live.in_trial,
         starts_anew=live.amount_cents == 0,
-        undoes_end=live.is_ending,
     )
     is_paid_for = live.amount_cents and not live.in_trial
     return replace(upgrade, without_credit=bool(is_paid_for) and is_given_back(account, live, upgrade))
+
+
+def _change_to(live: UserPlan, price: PlanPrice) -> Upgrade:
+    """The items as they are to be, and what was to end going on."""
+    # What bills tokens need not change with the plan, only with the interval.
+    keeps = live.stripe_metered_item_id and live.duration_months == price.months
+    return Upgrade(
+        subscription_id=live.stripe_subscription_id,
+        item_id=live.stripe_item_id,
+        price_id=price.stripe_price_id,
+        proration_date=None,
+        metered_item_id=live.stripe_metered_item_id,
+        metered_price_id="" if keeps else metered_price_beside(price, live),
+        undoes_end=live.is_ending,
+    )
 
 
 def trial_days_of(account: BillingAccount, price: PlanPrice, card_id: str | None) -> int:
@@ -187,7 +195,7 @@ def make_quote(
             return _upgrade(account, live, price, proration_date)
         case "resume" | "downgrade":
             assert live is not None
-            return _from_the_next_bill_on(kind, live, price)
+            return _from_the_next_bill_on(kind, account, live, price)
 
 
 def is_still_true(confirmed: Confirmed, account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> bool:
@@ -213,8 +221,9 @@ def _start(account: BillingAccount, live: UserPlan | None, price: PlanPrice) -> 
         pays_with = "card" if card else "checkout"
     if free_days:
         trial_ends = _time(begins) + timedelta(days=free_days)
-        return _quote("start", price, live, [], pays_with, trial_days=free_days, next_=(price.amount_cents, trial_ends))
-    next_ = (price.amount_cents, _time(ends)) if price.amount_cents else None
+        first = max(0, invoice["amount_due"])
+        return _quote("start", price, live, [], pays_with, trial_days=free_days, next_=(first, trial_ends))
+    next_ = (max(0, price.amount_cents - _credit_left(invoice)), _time(ends)) if price.amount_cents else None
     return _quote("start", price, live, [invoice], pays_with, next_=next_)
 
 
@@ -235,12 +244,16 @@ def _upgrade(account: BillingAccount, live: UserPlan, price: PlanPrice, proratio
     # Of what is given back for a longer period the end is another.
     charged = (line for line in invoice["lines"]["data"] if line["amount"] >= 0 and not is_for_usage(line))
     end = max((line["period"]["end"] for line in charged), default=int(at))
-    # What was given back beyond what is due, and what is left of the balance, pay for the bills to come.
-    left = max(0, -(invoice["ending_balance"] or 0))
-    next_ = max(0, _renewal_cents(live, price, invoice, goes_on=not upgrade.without_credit) - left), _time(end)
+    renewal = _renewal_cents(live, price, invoice, goes_on=not upgrade.without_credit)
+    next_ = max(0, renewal - _credit_left(invoice)), _time(end)
     pays_with: Literal["card", "checkout"] = "card" if has_card else "checkout"
     quote = _quote("upgrade", price, live, [invoice], pays_with, next_=next_, proration_date=at)
     return replace(quote, without_credit=upgrade.without_credit)
+
+
+def _credit_left(invoice: stripe.Invoice) -> int:
+    """Cents: what was given back beyond what is due, and what is left of the balance, pay for the bills to come."""
+    return max(0, -(invoice["ending_balance"] or 0))
 
 
 def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice, *, goes_on: bool) -> int:
@@ -252,9 +265,7 @@ def _renewal_cents(live: UserPlan, price: PlanPrice, upgrade: stripe.Invoice, *,
         return price.amount_cents
     is_same = interval_of(live.duration_months) == interval_of(price.months)
     if goes_on and is_same and live.amount_cents and not live.in_trial:
-        renewal = stripe_gateway.preview_renewal_at(
-            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
-        )
+        renewal = stripe_gateway.preview_renewal_at(_change_to(live, price))
         return renewal["total"] - usage_cents(renewal)
     if not all(_lasts(discount, price) for discount in upgrade["discounts"]):
         return price.amount_cents
@@ -271,14 +282,16 @@ def _lasts(discount: Any, price: PlanPrice) -> bool:
     return duration == "forever" or (duration == "repeating" and _time(discount["end"]) > next_bill)
 
 
-def _from_the_next_bill_on(kind: Literal["resume", "downgrade"], live: UserPlan, price: PlanPrice) -> Quote:
+def _from_the_next_bill_on(
+    kind: Literal["resume", "downgrade"], account: BillingAccount, live: UserPlan, price: PlanPrice
+) -> Quote:
     """Nothing is due now. A downgrade's next bill is the first of the smaller plan; who resumes goes on as before."""
     cents = price.amount_cents
-    same_interval = interval_of(live.duration_months) == interval_of(price.months)
-    if cents and same_interval and not live.stripe_schedule_id:
-        renewal = stripe_gateway.preview_renewal_at(
-            live.stripe_subscription_id, live.stripe_item_id, price.stripe_price_id, undoes_end=live.is_ending
-        )
+    if cents and live.stripe_schedule_id:
+        # Stripe prices nothing beside a schedule; the balance can be asked for.
+        cents = max(0, cents + stripe_gateway.balance_of(account.stripe_customer_id or ""))
+    elif cents:
+        renewal = stripe_gateway.preview_renewal_at(_change_to(live, price))
         # What will have been used by then nobody knows.
         cents = max(0, renewal["amount_due"] - usage_cents(renewal))
     return _quote(

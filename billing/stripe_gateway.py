@@ -589,12 +589,16 @@ class Upgrade:
     undoes_end: bool = False
     without_credit: bool = False
 
-    def _params(self) -> dict[str, Any]:
+    @property
+    def items(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = [{"id": self.item_id, "price": self.price_id}]
         if self.metered_price_id:
             metered = {"price": self.metered_price_id}
             items.append(metered | ({"id": self.metered_item_id} if self.metered_item_id else {}))
-        params: dict[str, Any] = {"items": items, "proration_behavior": "always_invoice"}
+        return items
+
+    def _params(self) -> dict[str, Any]:
+        params: dict[str, Any] = {"items": self.items, "proration_behavior": "always_invoice"}
         if self.without_credit:
             # https://docs.stripe.com/billing/subscriptions/billing-cycle: billed at once, and nothing prorated.
             params["proration_behavior"] = "none"
@@ -661,15 +665,13 @@ def preview_next_invoice(subscription_id: str) -> stripe.Invoice | None:
 
 
 @_our_errors()
-def preview_renewal_at(
-    subscription_id: str, item_id: str, price_id: str, *, undoes_end: bool = False
-) -> stripe.Invoice:
-    """The next renewal if this price of the same interval stood in its place by then; undoes_end: see Upgrade."""
-    details: dict[str, Any] = {"items": [{"id": item_id, "price": price_id}], "proration_behavior": "none"}
-    if undoes_end:
+def preview_renewal_at(change: Upgrade) -> stripe.Invoice:
+    """The next renewal if its price stood in its place by then; of another interval, the first bill of that."""
+    details: dict[str, Any] = {"items": change.items, "proration_behavior": "none"}
+    if change.undoes_end:
         details["cancel_at"] = ""
     params: InvoiceCreatePreviewParams = {
-        "subscription": subscription_id,
+        "subscription": change.subscription_id,
         "subscription_details": details,  # type: ignore[typeddict-item]
     }
     return _client().v1.invoices.create_preview(params)
