@@ -8,7 +8,8 @@ from typing import Any
 from django.db import connection
 
 from usage.costs import Charge
-from usage.statements import prepared, told_apart
+from usage.prepared import prepared
+from usage.statements import told_apart
 from usage.uses import Place, Use
 
 # (user, model, how it is charged): what names a TokenCharge; its numbers are [tokens, nanocents].

@@ -6,7 +6,8 @@ costs the server. Only outside of transactions; inside, and where somebody watch
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.conf import settings
+from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus
@@ -101,3 +103,25 @@ def _checked(raw: psycopg.Connection, result: Any) -> Any:
     if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         raise error_from_result(result, encoding=raw.info.encoding)
     return result
+
+
+# --- the usual way, prepared ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """What runs inside is prepared on the server: planning these statements costs more than running them.
+
+    Not Django's own `prepare_threshold`, which would prepare every query of every page. See DATABASE_PREPARE in
+    docs/operations.md for poolers that cannot.
+    """
+    if connection.vendor != "postgresql" or not settings.DATABASE_PREPARE:
+        yield
+        return
+    connection.ensure_connection()
+    raw = connection.connection
+    raw.prepare_threshold = 1
+    try:
+        yield
+    finally:
+        raw.prepare_threshold = None

@@ -10,7 +10,6 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors as pg
@@ -21,7 +20,7 @@ from usage.costs import SPEND
 from usage.limits import WARNING_LEVELS
 from usage.money import NANOCENTS
 from usage.plan_facts import STILL_HOLD, proof
-from usage.prepared import can_run_prepared, run_prepared
+from usage.prepared import can_run_prepared, prepared, run_prepared
 from usage.uses import Bump, Place, Use
 from usage.warning_mails import ring_for
 
@@ -358,25 +357,6 @@ def execute(sql: str, params: dict[str, Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.rowcount
-
-
-@contextmanager
-def prepared() -> Iterator[None]:
-    """What runs inside is prepared on the server: planning these statements costs more than running them.
-
-    Not Django's own `prepare_threshold`, which would prepare every query of every page. See DATABASE_PREPARE in
-    docs/operations.md for poolers that cannot.
-    """
-    if connection.vendor != "postgresql" or not settings.DATABASE_PREPARE:
-        yield
-        return
-    connection.ensure_connection()
-    raw = connection.connection
-    raw.prepare_threshold = 1
-    try:
-        yield
-    finally:
-        raw.prepare_threshold = None
 
 
 # --- what the database refuses with an error --------------------------------------------------------------------------
