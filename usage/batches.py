@@ -14,6 +14,7 @@ from typing import Any, Literal
 from django.db import OperationalError, connection, transaction
 from psycopg import errors as pg
 
+from billing.models import UserPlan
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
 from usage.batch_statements import (
     ChargeKey,
@@ -29,7 +30,7 @@ from usage.limits import thresholds_reached
 from usage.metering import count_or_replay
 from usage.models import UsageKey
 from usage.partitions import make_partition_of
-from usage.plan_facts import plan_facts_of_many
+from usage.plan_facts import plan_facts_of_many, spend_cap_cents
 from usage.replays import answer_of, events_of
 from usage.statements import KeyTaken, NoPartition
 from usage.uses import Asked, Place, Use, place_of
@@ -85,6 +86,11 @@ def record_batch(events: Sequence[Use | Invalid], *, source: str, now: datetime)
             if not isinstance(error.__cause__, (pg.DeadlockDetected, pg.SerializationFailure)):
                 raise
     raise ServiceUnavailable()
+
+
+def _can_be_warned(use: Use, user_plan: UserPlan | None) -> bool:
+    """Of a limit of the plan, or of the customer's own cap."""
+    return user_plan is not None and (use.metered.limit_field is not None or spend_cap_cents(user_plan) is not None)
 
 
 def _uses(events: Sequence[Use | Invalid]) -> list[Use]:
@@ -143,7 +149,8 @@ class _Batch:
     def _places(self) -> list[Place | DomainError]:
         users = sorted({use.user_id for use in _uses(self.events)})
         plans = plan_facts_of_many(users) if users else {}
-        self.own_thresholds = own_thresholds_of(sorted(plans)) if plans else {}
+        warned = sorted({use.user_id for use in _uses(self.events) if _can_be_warned(use, plans.get(use.user_id))})
+        self.own_thresholds = own_thresholds_of(warned) if warned else {}
         self.asked = Asked()
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
