@@ -341,8 +341,7 @@ def _changing(look: _Look) -> dict[str, Any]:
     """What it is going to change to: scheduled, or waiting for the bank's consent."""
     subscription = look.subscription
     phase, waiting = _next_phase(subscription), subscription["pending_update"]
-    next_items = phase["items"] if phase else []
-    pending = next((look.prices[item["price"]] for item in next_items if item["price"] in look.prices), None)
+    pending = _next_price(look)
     awaited = next(
         (
             look.prices[item["price"]["id"]]
@@ -355,10 +354,17 @@ def _changing(look: _Look) -> dict[str, Any]:
     return {
         "stripe_schedule_id": schedule["id"] if schedule and look.is_live else "",
         "pending_price_id": pending.pk if pending else None,
-        "pending_at": _time(phase["start_date"]) if pending else None,
+        "pending_at": _time(phase["start_date"]) if pending and phase else None,
         "awaited_price_id": awaited.pk if awaited else None,
         "awaited_until": _time(waiting["expires_at"]) if awaited else None,
     }
+
+
+def _next_price(look: _Look) -> PlanPrice | None:
+    """What is scheduled to come after the present one."""
+    phase = _next_phase(look.subscription)
+    items = phase["items"] if phase else []
+    return next((look.prices[item["price"]] for item in items if item["price"] in look.prices), None)
 
 
 def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
@@ -373,6 +379,8 @@ def _next_charge(look: _Look, cancel_at: int | None) -> dict[str, Any]:
     if draft and draft["status"] == "draft" and draft["amount_due"] and draft["automatically_finalizes_at"]:
         # The renewal that has come is charged within the hour: that is what comes next.
         return {"next_charge_cents": draft["amount_due"], "next_charge_at": _time(draft["automatically_finalizes_at"])}
+    if (becomes := _next_price(look)) and not becomes.amount_cents:
+        return nothing
     cents = look.price.amount_cents * item["quantity"]
     is_plain = not (
         subscription["discounts"]
