@@ -116,12 +116,16 @@ class Confirmed:
 
 
 def read_token(token: str, *, user_id: int, price: PlanPrice) -> Confirmed:
-    """Raises QuoteInvalid for what we did not sign, for somebody else, or for another plan."""
+    """Raises QuoteInvalid for what we did not sign, for somebody else, or for another plan or time.
+
+    A quote of an earlier price of the same choice is one that has changed: is_still_true says so.
+    """
     try:
         facts = signing.loads(token, salt=_SALT)
     except signing.BadSignature as exc:
         raise QuoteInvalid() from exc
-    if facts["user"] not in (0, user_id) or facts["price"] != price.pk:
+    quoted = PlanPrice.objects.filter(pk=facts["price"], plan_id=price.plan_id, months=price.months)
+    if facts["user"] not in (0, user_id) or not quoted.exists():
         raise QuoteInvalid()
     return Confirmed(facts)
 
