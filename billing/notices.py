@@ -256,6 +256,8 @@ def _receipt(plan: UserPlan | None, invoice: Any) -> Iterator[Event]:
 def _paid(plan: UserPlan | None, invoice: Any) -> Told:
     # Where no tokens were used, Stripe's line over nothing is no news.
     told = [line for line in invoice["lines"]["data"] if line["amount"] or not is_for_usage(line)]
+    charged = [line for line in told if line["amount"]]
+    is_for_tokens_alone = bool(charged) and all(is_for_usage(line) for line in charged)
     lines = [{"text": words_of(line), "cents": line["amount"]} for line in told]
     shown, rest = lines[:MOST_LINES], sum(line["cents"] for line in lines[MOST_LINES:])
     if len(lines) > MOST_LINES:
@@ -263,7 +265,8 @@ def _paid(plan: UserPlan | None, invoice: Any) -> Told:
     discount = sum(taken["amount"] for taken in invoice["total_discount_amounts"] or [])
     tax = sum(one["amount"] for one in invoice["total_taxes"] or [])
     facts: dict[str, Any] = {
-        "plan": plan.plan.name if plan else "",
+        # Tokens are billed when their period is over, and the plan may be another by then.
+        "plan": "AI tokens" if is_for_tokens_alone else plan.plan.name if plan else "",
         "number": invoice["number"] or invoice["id"],
         "paid_cents": invoice["amount_paid"],
         "at": iso(_time(invoice["status_transitions"]["paid_at"])),

@@ -13,6 +13,7 @@ from billing.checkout import start_checkout
 from billing.customers import ensure_customer
 from billing.errors import AuthenticationRequired, PaymentFailed, StripeUnavailable
 from billing.grants import end_grant, grant_plan, move_grant_end
+from billing.metered import EVENT_NAME, NANOCENTS
 from billing.models import BillingMail, UserPlan
 from billing.subscriptions import cancel_plan, purchase_plan, resume_plan
 from billing.sync import sync_user
@@ -412,3 +413,16 @@ def test_the_reconcile_finds_what_no_event_told(alice, stripe, buy, told):
     stripe.advance(months=2, hours=2)
     sync_user(alice.pk, disputes=True)
     assert told() == ["receipt"] * 2
+
+
+def test_a_receipt_of_tokens_alone_is_for_them_and_not_for_the_free_plan_that_followed(
+    alice, plans, buy, facts_of, stripe, deliver
+):
+    customer = buy("pro")
+    usage = {"stripe_customer_id": customer, "value": str(400 * NANOCENTS)}
+    stripe.client.v1.billing.meter_events.create({"event_name": EVENT_NAME, "payload": usage})
+    purchase_plan(alice, plans["explorer"].pk, 1)
+    stripe.advance(months=1, hours=2)
+    deliver()
+    facts = facts_of("receipt")
+    assert (facts["paid_cents"], facts["plan"]) == (400, "AI tokens")
