@@ -104,10 +104,13 @@ class UsageHoldsView(MachineView):
         description="What is held counts towards the limit until it is settled, released or expired. With `tokens` an "
         "`ai_prompt` holds both or neither. Idempotent by `key`: the same hold again, with 200.",
         request=HoldIn,
+        parameters=[_KEY_IN_THE_HEADER],
         responses={201: HeldOut, 200: HeldOut, **_REFUSED},
     )
     def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
-        held = hold(**hold_of(body), source=source_of(api_key), now=timezone.now())
+        held = hold(
+            **hold_of(body, request.headers.get("Idempotency-Key")), source=source_of(api_key), now=timezone.now()
+        )
         return json_answer({"hold": held.hold}, 200 if held.replay else 201)
 
 

@@ -70,8 +70,9 @@ def _event_or_why_not(body: Any, source: str) -> Use | Invalid:
         return Invalid(key if isinstance(key, str) and len(key) <= 255 else None, error)
 
 
-def hold_of(body: Any) -> dict[str, Any]:
-    """The arguments of usage.holds.hold. Raises InvalidInput."""
+def hold_of(body: Any, header_key: str | None) -> dict[str, Any]:
+    """The arguments of usage.holds.hold; its key may be in the header, too. Raises InvalidInput."""
+    _take_header_key(body, header_key)
     values = dict(_checked(HoldIn, body))
     if "expires_in" in values:
         values["expires_in"] = timedelta(seconds=values["expires_in"])

@@ -11,8 +11,9 @@ from typing import Any
 from django.db import connection, transaction
 
 from datilio.errors import IdempotencyKeyReused, InvalidInput
-from usage.errors import UserNotFound
+from usage.errors import LimitExceeded, UserNotFound
 from usage.features import FEATURES, Metered
+from usage.holds import give_back_expired_holds_of
 from usage.limits import LimitOut, limit_out
 from usage.metering import count_or_replay
 from usage.models import UsageCounter, UsageKey
@@ -42,6 +43,16 @@ def set_level(user_id: int, feature: str, level: int, *, source: str, key: str, 
         raise InvalidInput({"feature": [f"Only what is stored has a level: {fitting}."]})
     if not 0 <= level <= MAX_AMOUNT:
         raise InvalidInput({"level": [f"A whole number from 0 to {MAX_AMOUNT:,}."]})
+    try:
+        return _set(user_id, metered, level, source, key, now)
+    except LimitExceeded:
+        # Expired holds are given back outside: their rows are locked before counters, never after.
+        if not give_back_expired_holds_of([user_id], now):
+            raise
+    return _set(user_id, metered, level, source, key, now)
+
+
+def _set(user_id: int, metered: Metered, level: int, source: str, key: str, now: datetime) -> LevelSet:
     with transaction.atomic():
         if not Asked().user_exists(user_id):
             raise UserNotFound()

@@ -195,14 +195,16 @@ def older_than(months: int, now: datetime) -> list[Partition]:
 
 
 def rows_and_bytes(partition: Partition) -> tuple[int, int]:
-    """How large it is; rows as the database estimates them."""
-    return next(
+    """How large it is; rows as the database estimates them, counted where it has not looked yet."""
+    rows, size = next(
         _rows(
-            "SELECT greatest(reltuples, 0)::bigint, pg_total_relation_size(oid) FROM pg_class "
-            "WHERE oid = to_regclass(%s)",
+            "SELECT reltuples::bigint, pg_total_relation_size(oid) FROM pg_class WHERE oid = to_regclass(%s)",
             [partition.name],
         )
     )
+    if rows < 0:
+        [(rows,)] = _rows(f"SELECT count(*) FROM {_quoted(partition.name)}", [])
+    return rows, size
 
 
 def detach(partition: Partition) -> None:

@@ -13,13 +13,14 @@ from datilio.errors import DomainError, InvalidInput
 from usage.costs import SPEND
 from usage.errors import UserNotFound
 from usage.features import FEATURES, Feature, Window
+from usage.holds import give_back_expired_holds_of
 from usage.limits import LimitOut, limit_out
 from usage.models import MAX_CAP_CENTS, SpendCap, UsageCounter
 from usage.money import NANOCENTS, dollars, exact_dollars
 from usage.plan_facts import plan_facts_now, spend_cap_cents
 from usage.price_book import factor_of
 from usage.statements import write_spend_alerts
-from usage.uses import MAX_AMOUNT, Place, place_of, use_of
+from usage.uses import MAX_AMOUNT, Place, Use, place_of, use_of
 from usage.windows import window_at
 
 
@@ -117,7 +118,7 @@ class TokenQuote:
 
 
 def quote_prompt(user_id: int, tokens: int, *, model: str = "", now: datetime) -> TokenQuote:
-    """What holds now, at most four queries; a hold makes sure of it. Raises InvalidInput, UserNotFound."""
+    """What holds now; a hold makes sure of it. Four queries where it fits. Raises InvalidInput, UserNotFound."""
     if not 1 <= tokens <= MAX_AMOUNT:
         raise InvalidInput({"tokens": [f"A whole number from 1 to {MAX_AMOUNT:,}."]})
     user_plan = plan_facts_now(user_id)
@@ -134,12 +135,10 @@ def quote_prompt(user_id: int, tokens: int, *, model: str = "", now: datetime) -
         return TokenQuote(tokens, model, factor_of(model, now), 0, refusal, None, spending)
     assert user_plan is not None
     counters = _counters(user_id, places)
-    found: list[DomainError] = []
-    for use, place in zip((prompt, its_tokens), places, strict=True):
-        for bump in place.bumps:
-            used, held = counters.get((bump.feature, bump.window_start), (0, 0))
-            if used + held + bump.amount > bump.most:
-                found.append(bump.refusal(use, used, held))
+    refusals = _refusals((prompt, its_tokens), places, counters)
+    if refusals and give_back_expired_holds_of([user_id], now):
+        counters = _counters(user_id, places)
+        refusals = _refusals((prompt, its_tokens), places, counters)
     own = places[0].own
     used, _ = counters.get((own.feature, own.window_start), (0, 0))
     return TokenQuote(
@@ -147,10 +146,23 @@ def quote_prompt(user_id: int, tokens: int, *, model: str = "", now: datetime) -
         model,
         factor_of(model, now),
         places[1].cost_nanocents,
-        found[0] if found else None,
+        refusals[0] if refusals else None,
         limit_out(FEATURES[own.feature], used, own.limit, own.resets_at),
         _spending(user_plan, now),
     )
+
+
+def _refusals(
+    uses: tuple[Use, Use], places: list[Place], counters: dict[tuple[str, datetime], tuple[int, int]]
+) -> list[DomainError]:
+    """Of every counter that has no room."""
+    refusals = []
+    for use, place in zip(uses, places, strict=True):
+        for bump in place.bumps:
+            used, held = counters.get((bump.feature, bump.window_start), (0, 0))
+            if not bump.fits(used, held):
+                refusals.append(bump.refusal(use, used, held))
+    return refusals
 
 
 def _counters(user_id: int, places: list[Place]) -> dict[tuple[str, datetime], tuple[int, int]]:

@@ -23,6 +23,16 @@ def code(response, status):
     return response.json()["code"]
 
 
+def test_the_header_may_carry_the_key(backend, a_hold):
+    """As for an event."""
+    body = a_hold()
+    del body["key"]
+    made = backend.post(URL, body, headers={"idempotency-key": "h"})
+    again = backend.post(URL, body | {"key": "h"}, headers={"idempotency-key": "h"})
+    assert (made.status_code, again.status_code, again.json()) == (201, 200, made.json())
+    assert code(backend.post(URL, a_hold(), headers={"idempotency-key": "other"}), 400) == "invalid_input"
+
+
 def test_hold_and_settle(backend, a_hold):
     response = backend.post(URL, a_hold(tokens=1000, model="m", expires_in=60))
     assert response.status_code == 201, response.content

@@ -1,16 +1,19 @@
 """How many files there are now: the difference counts."""
 
+from datetime import timedelta
+
 import pytest
 
 from datilio.errors import IdempotencyKeyReused, InvalidInput
 from usage.errors import LimitExceeded, NoActivePlan, UserNotFound
+from usage.holds import hold
 from usage.levels import set_level
 from usage.models import UsageCounter, UsageDay, UsageEvent
 from usage.tests.conftest import NOON
 
 
-def level(user, number, key, feature="file_upload"):
-    return set_level(getattr(user, "pk", user), feature, number, source="test", key=key, now=NOON)
+def level(user, number, key, feature="file_upload", now=NOON):
+    return set_level(getattr(user, "pk", user), feature, number, source="test", key=key, now=now)
 
 
 def test_the_difference_is_counted(alice, give_plan, use):
@@ -90,3 +93,14 @@ def test_two_at_once_end_at_one_of_the_two(at_once, alice, give_plan):
     used = UsageCounter.objects.get().used
     assert used in (4, 7)
     assert sum(UsageEvent.objects.values_list("amount", flat=True)) == used
+
+
+def test_an_expired_hold_stands_in_nobodys_way(alice, give_plan):
+    """Without a sweep: the level gives it back itself, as an event does."""
+    give_plan(alice)
+    hold(alice.pk, "file_upload", 8, source="test", key="h", now=NOON)
+    with pytest.raises(LimitExceeded):
+        level(alice, 5, "up")
+    later = NOON + timedelta(minutes=6)
+    assert level(alice, 5, "up", now=later).limit["used"] == 5
+    assert UsageCounter.objects.get().held == 0

@@ -197,6 +197,15 @@ def test_a_quote_says_what_it_would_cost_and_whether_it_fits(paying, use):
     assert UsageCounter.objects.get(feature=SPEND).held == 0
 
 
+def test_an_expired_hold_makes_no_quote_say_no(paying):
+    set_spend_cap(paying.pk, 10, NOON)
+    hold(paying.pk, "ai_prompt", 3, tokens=10 * CENT, source="test", key="h", now=NOON)
+    assert quote_prompt(paying.pk, CENT, now=NOON).refusal.code == "limit_exceeded"
+    later = NOON + timedelta(minutes=6)
+    quote = quote_prompt(paying.pk, CENT, now=later)
+    assert (quote.refusal, quote.spending.held) == (None, 0)
+
+
 def test_a_quote_without_a_plan_says_so(alice):
     assert quote_prompt(alice.pk, 10, now=NOON).refusal.code == "no_active_plan"
 
