@@ -136,6 +136,20 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture
+def live_server(transactional_db, settings, stripe, browser):
+    """The running site, for this one test. It ends before what it stands on (settings, Stripe, the tables' rows) does:
+    first nobody asks any more, neither a page nor a webhook, then the last request has been answered."""
+    from datilio.tests.live_server import OneTestsServer
+
+    server = OneTestsServer()
+    yield server
+    for context in browser.contexts:
+        context.close()
+    stripe.pause_webhooks()
+    server.stop()
+
+
 def pytest_collection_modifyitems(config, items):
     """Leave out what is about another kind of database. Not skipped: such a run has nothing to show of it."""
     from django.db import connection
