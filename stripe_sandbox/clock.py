@@ -8,6 +8,7 @@ it, `now()` tells its time.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,24 +25,43 @@ class Clock:
     def __init__(self) -> None:
         self._frozen: int | None = None
         self._global_frozen: int | None = None
+        self._stopped_at: int | None = None
         self.offset = 0  # how far the global timeline is ahead of real time, in seconds
         self.timeline = GLOBAL
 
     def now(self) -> int:
         """The moment the objects live in: `created`, periods, expiries."""
-        return self._frozen if self._frozen is not None else int(time.time()) + self.offset
+        return self._frozen if self._frozen is not None else self._started_from() + self.offset
 
     def global_now(self) -> int:
         """The global timeline's time, also while the code lives on a test clock's."""
         frozen = self._global_frozen
-        return frozen if frozen is not None else int(time.time()) + self.offset
+        return frozen if frozen is not None else self._started_from() + self.offset
+
+    def _started_from(self) -> int:
+        """Real time, where the global timeline runs with it."""
+        return self._stopped_at if self._stopped_at is not None else int(time.time())
+
+    def stop(self, moment: int | None) -> None:
+        """Let the global timeline stand still at `moment`, for tests: it moves when it is set, and not in between.
+        None lets it run with real time again.
+        """
+        self._stopped_at = moment
+
+    def offset_at(self, moment: int) -> int:
+        """How far ahead of real time the global timeline is when it stands at `moment`."""
+        return moment - (self._stopped_at if self._stopped_at is not None else int(self.wall()))
 
     def wall(self) -> float:
         """Real time, for what another process checks against its own clock: signatures, retry gaps."""
         return time.time()
 
     def wall_at(self, moment: int) -> float:
-        """When, in real time, the global timeline will reach `moment` by itself."""
+        """When, in real time, the global timeline will reach `moment` by itself. Where it stands still: it has (0) or
+        never will.
+        """
+        if self._stopped_at is not None:
+            return 0.0 if moment <= self._stopped_at + self.offset else math.inf
         return float(moment - self.offset)
 
     @contextmanager

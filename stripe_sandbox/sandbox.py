@@ -200,7 +200,7 @@ class Sandbox:
         return self.due_work.done - done
 
     def _set_clock(self, moment: int) -> None:
-        offset = moment - int(self.clock.wall())
+        offset = self.clock.offset_at(moment)
         if offset > self.clock.offset:
             self.clock.offset = offset
             self.store.set_setting("clock_offset", offset)

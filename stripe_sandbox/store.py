@@ -166,6 +166,7 @@ class Store:
 
     def become(self, copied: sqlite3.Connection) -> None:
         """Be what was copied, and nothing of what came since."""
+        self._few.clear()
         copied.backup(self._db)
 
     def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:

@@ -157,6 +157,7 @@ def test_closing_twice_changes_nothing(alice, pro, stripe):
     assert len(stripe.objects("event")) == events
 
 
+@pytest.mark.slow
 def test_webhooks_that_come_later_converge(alice, pro, stripe, deliver):
     close_account(alice)
     assert deliver()

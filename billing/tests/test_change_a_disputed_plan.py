@@ -36,6 +36,7 @@ def test_the_dispute_counts_also_before_its_event_has_come(alice, plans, buy, st
     assert stripe.get(customer)["balance"] == 0
 
 
+@pytest.mark.slow
 def test_the_api_says_it(client, alice, plans, disputed):
     client.force_login(alice)
     body = {"plan_id": plans["team"].pk, "duration_months": 1}
@@ -43,6 +44,7 @@ def test_the_api_says_it(client, alice, plans, disputed):
     assert (answer.status_code, answer.json()["code"]) == (409, "payment_disputed")
 
 
+@pytest.mark.slow
 def test_the_page_explains_it_and_has_no_button_that_costs_money(client, alice, plans, disputed):
     client.force_login(alice)
     page = client.get("/account/change", {"plan": plans["team"].pk, "months": 1})
@@ -51,12 +53,14 @@ def test_the_page_explains_it_and_has_no_button_that_costs_money(client, alice, 
     assert 'name="quote"' not in page.content.decode()
 
 
+@pytest.mark.slow
 def test_a_smaller_plan_and_the_end_can_still_be_chosen(alice, plans, disputed):
     assert purchase_plan(alice, plans["explorer"].pk, 1).pending_price.plan == plans["explorer"]
     status, _ = cancel_plan(alice, immediately=True)
     assert status == "canceled"
 
 
+@pytest.mark.slow
 def test_decided_for_us_the_upgrade_is_open_again(alice, plans, stripe, deliver, disputed):
     dispute = stripe.objects("dispute")[0]
     evidence = {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": True}

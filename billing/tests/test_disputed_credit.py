@@ -34,6 +34,7 @@ def test_it_is_withdrawn_when_the_bank_takes_the_payment_back(alice, stripe, del
     assert live_plan(alice.pk).disputed_since is not None
 
 
+@pytest.mark.slow
 def test_it_is_withdrawn_once_however_often_somebody_looks(alice, stripe, deliver, with_credit):
     deliver()
     give_credit(stripe, with_credit, 500)
@@ -41,6 +42,7 @@ def test_it_is_withdrawn_once_however_often_somebody_looks(alice, stripe, delive
     assert stripe.get(with_credit)["balance"] == -500
 
 
+@pytest.mark.slow
 def test_lost_it_stays_withdrawn(alice, stripe, deliver, with_credit):
     deliver()
     close(stripe, "losing_evidence")
@@ -49,6 +51,7 @@ def test_lost_it_stays_withdrawn(alice, stripe, deliver, with_credit):
     assert stripe.get(with_credit)["balance"] == 0
 
 
+@pytest.mark.slow
 def test_won_it_is_given_back_once(alice, stripe, deliver, with_credit):
     deliver()
     close(stripe, "winning_evidence")
@@ -57,6 +60,7 @@ def test_won_it_is_given_back_once(alice, stripe, deliver, with_credit):
     assert stripe.get(with_credit)["balance"] == -19100
 
 
+@pytest.mark.slow
 def test_credit_beyond_the_disputed_payment_stays(stripe, buy, deliver):
     customer = buy("pro", card=DISPUTED)
     give_credit(stripe, customer, 5000)

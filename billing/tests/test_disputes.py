@@ -43,6 +43,7 @@ def test_won_it_is_over(alice, stripe, deliver, disputed):
     assert plan.disputed_since is None
 
 
+@pytest.mark.slow
 def test_lost_the_plan_ends_and_nothing_more_is_charged(alice, stripe, deliver, disputed):
     close(stripe, disputed, "losing_evidence")
     deliver()
@@ -58,10 +59,12 @@ def test_an_event_that_got_lost_is_made_up_for_by_the_reconcile(alice, plans, st
     assert sync_user(alice.pk, disputes=True).disputed_since is not None
 
 
+@pytest.mark.slow
 def test_another_look_in_between_does_not_forget_it(alice, disputed):
     assert sync_user(alice.pk).disputed_since is not None
 
 
+@pytest.mark.slow
 def test_to_begin_anew_and_dispute_again_begins_no_new_grace(alice, plans, stripe, deliver, disputed):
     first = UserPlan.objects.get().disputed_since
     stripe.advance(days=8)
@@ -71,6 +74,7 @@ def test_to_begin_anew_and_dispute_again_begins_no_new_grace(alice, plans, strip
     assert live_plan(alice.pk).disputed_since == first
 
 
+@pytest.mark.slow
 def test_who_begins_anew_and_pays_is_served(alice, plans, stripe, deliver, disputed):
     cancel_plan(alice, immediately=True)
     stripe.client.v1.payment_methods.detach(stripe.objects("payment_method")[0]["id"])

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 # --- the events of one purchase ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 3))])
 def test_a_purchase_is_one_receipt_though_its_events_come_twice_and_in_any_order(
     alice, plans, stripe, post_event, told, seed
 ):
@@ -104,6 +104,7 @@ def test_a_receipt_says_what_was_paid_and_what_comes_next(alice, plans, buy, fac
     assert facts["url"] == invoice["hosted_invoice_url"]
 
 
+@pytest.mark.slow
 def test_an_upgrade_is_a_change_and_a_receipt_of_what_it_cost(alice, plans, stripe, buy, told, facts_of, deliver):
     buy("pro")
     stripe.advance(days=10)
@@ -162,6 +163,7 @@ def test_a_cancellation_is_told_once_and_again_when_it_is_another_one(alice, str
     assert told() == ["cancel_scheduled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("immediately", "why"), [(True, "cancelled"), (False, "as_cancelled")])
 def test_the_end_is_told_with_its_reason(alice, stripe, buy, told, facts_of, deliver, immediately, why):
     buy("pro")
@@ -174,6 +176,7 @@ def test_the_end_is_told_with_its_reason(alice, stripe, buy, told, facts_of, del
     assert BillingMail.objects.filter(kind="ended").count() == 1
 
 
+@pytest.mark.slow
 def test_each_failed_try_is_told_with_its_cause_and_its_dates(alice, stripe, buy, told, facts_of, deliver):
     customer = buy("pro")
     told()
@@ -265,6 +268,7 @@ def test_a_purchase_that_a_code_makes_free_is_told_too(alice, plans, stripe, tol
     assert facts_of("started")["next_cents"] == 2900
 
 
+@pytest.mark.slow
 def test_a_lost_dispute_is_the_reason_of_an_end(alice, stripe, buy, told, facts_of, deliver):
     buy("pro", card="4000000000000259")
     deliver()
@@ -326,6 +330,7 @@ def test_no_end_is_told_of_a_plan_that_another_has_followed_by_now(alice, plans,
     assert told() == ["receipt"]
 
 
+@pytest.mark.slow
 def test_a_bill_of_nothing_is_no_receipt(alice, plans, stripe, told, deliver):
     purchase_plan(alice, plans["explorer"].pk, 1)
     told()
@@ -367,6 +372,7 @@ def test_what_was_paid_long_ago_is_history(alice, plans, buy, told, monkeypatch)
 # --- money that no look at the newest bill can see --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_purchases_are_told_as_what_became_of_them(alice, plans, stripe, told, facts_of, deliver):
     """Both were completed, neither was seen: the newer wins, the older is refunded."""
     customer = ensure_customer(alice)
@@ -399,6 +405,7 @@ def test_a_refund_by_hand_is_told(alice, stripe, buy, told, facts_of, deliver):
     assert sorted(BillingMail.objects.filter(kind="refunded").values_list("facts__cents", flat=True)) == [500, 700]
 
 
+@pytest.mark.slow
 def test_two_bills_between_two_looks_are_two_receipts(alice, stripe, buy, told, deliver):
     buy("pro")
     told()

@@ -35,6 +35,7 @@ def fail_first(stripe, monkeypatch):
             return CALM
 
         monkeypatch.setattr(stripe.sandbox.chaos, "for_request", fate)
+        stripe.wire_only = True
         return left
 
     return script

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,6 +15,9 @@ from stripe_sandbox.testing import Recorder, SandboxServer
 from stripe_sandbox.tests.in_process import InProcess
 from stripe_sandbox.tests.receiver import Receiver
 
+# The period of a month that begins here has thirty days, the next one thirty-one.
+NOW = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp())
+
 
 @pytest.fixture(autouse=True)
 def clean_slate() -> None:
@@ -22,8 +26,12 @@ def clean_slate() -> None:
 
 @pytest.fixture
 def stripe(stripe_server: SandboxServer, stripe_recorder: Recorder) -> Iterator[SandboxServer]:
-    """The plugin's fixture, not what the project around this package makes of it."""
+    """The plugin's fixture, not what the project around this package makes of it. Its clock stands still on a certain
+    day: a second may always begin between two calls, and the months ahead are not always as long.
+    """
+    stripe_server.stop_the_clock(NOW)
     yield from emptied(stripe_server, stripe_recorder)
+    stripe_server.stop_the_clock(None)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ def test_it_answers_when_all_that_fell_due_has_happened(stripe, http, checkout):
     before = http.get("/_sandbox/clock").json()["now"]
     answer = http.post("/_sandbox/clock", json={"advance_seconds": 24 * 3600 + 1}).json()
     assert answer["advanced_seconds"] == 86401
-    assert 0 <= answer["now"] - before - 86401 <= 2
+    assert answer["now"] == before + 86401
     assert answer["work_done"] >= 1
     assert stripe.get(session.id)["status"] == "expired"
     [expired] = stripe.events("checkout.session.expired")
@@ -36,7 +36,7 @@ def _moment(stripe, month, day):
 
 def test_objects_made_afterwards_live_in_that_time(stripe, http, client):
     http.post("/_sandbox/clock", json={"advance_days": 100})
-    assert client.v1.customers.create({}).created >= stripe.now - 2
+    assert client.v1.customers.create({}).created == stripe.now
     [delivery] = stripe.take_deliveries()
     assert delivery.headers["Stripe-Signature"].startswith("t=")
 
@@ -47,9 +47,10 @@ def test_signatures_stay_in_real_time(stripe, http, client):
 
     http.post("/_sandbox/clock", json={"advance_days": 100})
     client.v1.customers.create({})
+    before = int(time.time())
     [delivery] = stripe.take_deliveries()
     signed_at = int(delivery.headers["Stripe-Signature"].split(",")[0][2:])
-    assert abs(signed_at - time.time()) < 5
+    assert before <= signed_at <= time.time()
 
 
 @pytest.mark.parametrize(

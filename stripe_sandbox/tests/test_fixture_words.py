@@ -12,7 +12,7 @@ from stripe_sandbox.errors import StripeError
 
 def test_advance_by_months_days_and_to_a_moment(stripe):
     before = stripe.now
-    assert stripe.advance(days=1, hours=1) >= before + 90000
+    assert stripe.advance(days=1, hours=1) == before + 90000
     moment = datetime.fromtimestamp(stripe.now, UTC) + timedelta(days=3)
     assert stripe.advance(to=moment) == int(moment.timestamp())
     start = datetime.fromtimestamp(stripe.now, UTC)
@@ -31,9 +31,10 @@ def test_what_falls_due_happens_on_the_way(stripe, checkout):
 
 
 def test_a_reset_sets_the_clock_back(stripe):
+    before = stripe.now
     stripe.advance(days=400)
     stripe.reset()
-    assert abs(stripe.now - time.time()) < 3
+    assert stripe.now == before
 
 
 def test_the_client_is_pointed_here(stripe):

@@ -37,7 +37,7 @@ def test_it_changes_nothing_but_says_what_is_pending(stripe, client, subscriptio
     assert waiting["items"].data[0].price.id == subscription["items"].data[0].price.id
     pending = waiting.pending_update
     assert [item.price.id for item in pending.subscription_items] == [team.id]
-    assert pending.expires_at - stripe.now in range(23 * HOUR - 60, 23 * HOUR + 1)
+    assert pending.expires_at == stripe.now + 23 * HOUR
     invoice = client.v1.invoices.retrieve(waiting.latest_invoice)
     assert (invoice.status, invoice.billing_reason, invoice.next_payment_attempt) == (
         "open",

@@ -54,6 +54,7 @@ def broken_at(whole: Any, path: tuple[Any, ...]) -> Iterator[Any]:
         yield copied
 
 
+@pytest.mark.slow
 def test_good_objects_pass_and_no_broken_one_does(everything):
     loaded = contract.load()
     refused, passed = 0, 0

@@ -127,9 +127,9 @@ def test_the_global_clock_and_everybody_else_stay_where_they_are(
     before = stripe.now
     subscribe()
     clocks.advance(clock.id, {"frozen_time": FROZEN + 50 * DAY})
-    assert stripe.now - before < 5
+    assert stripe.now == before
     assert client.v1.subscriptions.retrieve(subscription.id) == subscription
-    assert client.v1.customers.create({}).created - before < 5
+    assert client.v1.customers.create({}).created == before
 
 
 def test_two_clocks_do_not_touch_each_other(client, clocks, clock, subscribe, pro):
@@ -196,7 +196,7 @@ def test_deleting_it_takes_its_customers_along(stripe, client, clocks, clock, su
 
 
 def test_it_is_deleted_after_30_days(stripe, clocks, clock):
-    assert clock.deletes_after - stripe.now in range(30 * DAY - 60, 30 * DAY + 1)
+    assert clock.deletes_after == stripe.now + 30 * DAY
     stripe.advance(to=clock.deletes_after)
     with pytest.raises(stripe_sdk.InvalidRequestError):
         clocks.retrieve(clock.id)

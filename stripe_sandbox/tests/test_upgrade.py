@@ -188,7 +188,7 @@ def test_allow_incomplete_keeps_the_change_and_is_past_due(stripe, client, faili
     ]
     invoice = client.v1.invoices.retrieve(changed.latest_invoice)
     assert (invoice.status, invoice.attempt_count) == ("open", 1)
-    assert invoice.next_payment_attempt - stripe.now in range(3 * DAY - 60, 3 * DAY + 1)
+    assert invoice.next_payment_attempt == stripe.now + 3 * DAY
     previous = stripe.events("customer.subscription.updated")[-1]["data"]["previous_attributes"]
     assert previous["status"] == "active"
 

@@ -48,6 +48,7 @@ def test_a_renewal_takes_a_bounded_number_of_statements(stripe, subscription, st
     assert taken[-1] <= taken[0] + 3
 
 
+@pytest.mark.slow
 def test_the_distance_from_the_anchor_costs_nothing(stripe, client, ada, pro, card_of_ada, monkeypatch):
     """The 300th day of a daily subscription is counted as quickly as the third."""
     card_of_ada("pm_card_visa")
@@ -100,6 +101,7 @@ def test_a_declined_renewal_inside_a_batch_leaves_its_traces(stripe, client, sub
     assert len(stripe.events("charge.failed")) == 1
 
 
+@pytest.mark.slow
 def test_requests_are_answered_while_the_clock_is_moved_far(stripe, http, client, ada, pro, card_of_ada):
     """The lock is free every few milliseconds; a request does not wait for the year's end."""
     card_of_ada("pm_card_visa")

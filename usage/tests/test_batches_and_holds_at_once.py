@@ -46,6 +46,7 @@ def the_books_agree():
     assert set(UsageKey.objects.values_list("event_id", flat=True)) == set(keyed.values_list("id", flat=True))
 
 
+@pytest.mark.slow
 def test_batches_and_singles_share_a_limit_exactly(at_once, alice, give_plan, use):
     give_plan(alice)
 

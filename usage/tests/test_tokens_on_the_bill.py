@@ -110,6 +110,7 @@ def test_the_bill_says_to_the_cent_what_the_receipt_says(alice, buy, stripe, use
     assert metered_cents(last_invoice(stripe)) == 1
 
 
+@pytest.mark.slow
 def test_a_renewal_that_is_still_a_draft_has_what_is_left_reported(
     buy, stripe, use_tokens, deliver, django_capture_on_commit_callbacks
 ):

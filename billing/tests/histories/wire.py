@@ -8,9 +8,9 @@ import stripe
 from requests.structures import CaseInsensitiveDict
 
 from billing.stripe_gateway import BoundedClient
-from stripe_sandbox.api import ApiRequest, handle
 from stripe_sandbox.chaos import CALM
 from stripe_sandbox.sandbox import Sandbox
+from stripe_sandbox.testing import answer_without_wire
 
 
 class Killed(BaseException):
@@ -44,19 +44,11 @@ class NoWire(BoundedClient):
     ) -> tuple[Any, int, Mapping[str, str]]:
         self.calls += 1
         self._on_call("before")
-        parts = urlsplit(url)
-        fate = CALM if self._calm else self._sandbox.chaos.for_request(method.upper(), parts.path)
+        fate = CALM if self._calm else self._sandbox.chaos.for_request(method.upper(), urlsplit(url).path)
         if "no_answer" in fate:
             raise stripe.APIConnectionError("The connection was closed.", should_retry=True)
-        request = ApiRequest(
-            method.upper(),
-            parts.path,
-            parts.query.encode(),
-            {name.lower(): value for name, value in (headers or {}).items()},
-            (post_data or "").encode(),
-        )
         with self._sandbox.clock.at(self._now()):
-            answer = handle(self._sandbox, request, fate)
+            answer = answer_without_wire(self._sandbox, method, url, headers, post_data, fate)
         if "die_after_write" in fate:
             raise stripe.APIConnectionError("The connection was closed.", should_retry=True)
         if "slow" in fate:
