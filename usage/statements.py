@@ -100,15 +100,13 @@ def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, in
     On PostgreSQL one statement; outside of a transaction that is all. Elsewhere the caller holds a transaction, and
     takes it back on None. Raises KeyTaken, DoesNotFit, NoPartition: these, too, must be taken back.
     """
-    try:
+    with told_apart():
         if wrapper.vendor != "postgresql":
             row: Any = _one_by_one(use, place, _order(place))
         elif can_run_prepared(wrapper):
             row = run_prepared(wrapper, _statement(use, place), _values(use, place))
         else:
             row = fetch_one(*statement_and_params(use, place))
-    except IntegrityError as error:
-        raise _told_apart(error) from error
     if row is None:
         return None
     event_id, used, alerts = row
@@ -128,7 +126,7 @@ def _order(place: Place) -> tuple[int, ...]:
 
 def statement_and_params(use: Use, place: Place) -> tuple[str, dict[str, Any]]:
     """The one statement that counts `use` on PostgreSQL."""
-    return _statement(use, place), _params(use, place)
+    return _statement(use, place), _params(_values(use, place))
 
 
 def _statement(use: Use, place: Place) -> str:
@@ -174,7 +172,7 @@ def _short(sql: str) -> str:
 
 def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int, int] | None:
     has_plan, has_key, gives_back, warned, costs = _shape(use, place)
-    params = _params(use, place)
+    params = _params(_values(use, place))
     used = {}
     for i in order:
         piece = GIVE_BACK if gives_back and i == 0 else TAKE
@@ -210,11 +208,11 @@ SETTLE = """
 
 def add_hold(use: Use, place: Place, bump: Bump) -> bool:
     """Hold `bump.amount`. False: nothing was changed, because it does not fit or the plan is another one by now."""
-    params = {"user_id": big(use.user_id), **bump_params(0, bump)}
+    values = {"user_id": use.user_id, **_bump_values(_BUMP_NAMES[0], bump)}
     if place.user_plan is not None:
-        params |= {name: _adapted(value) for name, value in proof(place.user_plan).items()}
+        values |= proof(place.user_plan)
     condition = STILL_HOLD if place.user_plan is not None else "true"
-    return fetch_one(_short(HOLD.format(condition=condition)), params) is not None
+    return fetch_one(_short(HOLD.format(condition=condition)), _params(values)) is not None
 
 
 def settle_counter(user_id: int, bump: Bump, give_back: int, used: int) -> int:
@@ -231,7 +229,7 @@ def settle_counter(user_id: int, bump: Bump, give_back: int, used: int) -> int:
 
 def add_event(use: Use, place: Place, used: int) -> int:
     """The event of a use that its counter has already: with the day's total and the warnings. Returns its id."""
-    params = {**_params(use, place), "used_after": big(used)}
+    params = {**_params(_values(use, place)), "used_after": big(used)}
     event_id = fetch_one(_short(INSERT_EVENT.format(source="", used="%(used_after)s")), params)[0]
     execute(ADD_TO_DAY.format(source=""), params)
     if place.charge is not None:
@@ -297,11 +295,7 @@ def _values(use: Use, place: Place) -> dict[str, Any]:
         values["factor"] = charge.factor
         values["price_cents"] = charge.price_cents
     for names, bump in zip(_BUMP_NAMES, place.bumps, strict=False):
-        feature, window, amount, limit = names
-        values[feature] = bump.feature
-        values[window] = bump.window_start
-        values[amount] = bump.amount
-        values[limit] = bump.most
+        values |= _bump_values(names, bump)
     if place.user_plan is not None:
         values |= proof(place.user_plan)
     return values
@@ -310,19 +304,13 @@ def _values(use: Use, place: Place) -> dict[str, Any]:
 _BUMP_NAMES = [(f"feature_{i}", f"window_{i}", f"amount_{i}", f"limit_{i}") for i in range(2)]
 
 
-def _params(use: Use, place: Place) -> dict[str, Any]:
-    """The same as parameters for a cursor."""
-    return {name: _adapted(value) for name, value in _values(use, place).items()}
+def _bump_values(names: tuple[str, str, str, str], bump: Bump) -> dict[str, Any]:
+    return dict(zip(names, (bump.feature, bump.window_start, bump.amount, bump.most), strict=True))
 
 
-def bump_params(i: int, bump: Bump) -> dict[str, Any]:
-    feature, window, amount, limit = _BUMP_NAMES[i]
-    return {
-        feature: bump.feature,
-        window: db_time(bump.window_start),
-        amount: big(bump.amount),
-        limit: big(bump.most),
-    }
+def _params(values: dict[str, Any]) -> dict[str, Any]:
+    """The same for a cursor."""
+    return {name: _adapted(value) for name, value in values.items()}
 
 
 def _adapted(value: Any) -> Any:
@@ -379,15 +367,11 @@ def told_apart() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise _told_apart(error) from error
-
-
-def _told_apart(error: IntegrityError) -> Exception:
-    cause = error.__cause__
-    if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
-        return KeyTaken()
-    if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
-        return DoesNotFit()
-    if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
-        return NoPartition()
-    return error
+        cause = error.__cause__
+        if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
+            raise KeyTaken from error
+        if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
+            raise DoesNotFit from error
+        if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
+            raise NoPartition from error
+        raise
