@@ -44,6 +44,11 @@ _REFUSED = {(402, "application/problem+json"): LimitExceededProblem}
 _KEY_IN_THE_HEADER = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=False)
 
 
+def _header_key(request: HttpRequest) -> str | None:
+    # Not request.headers, which copies all of them.
+    return request.META.get("HTTP_IDEMPOTENCY_KEY")
+
+
 class UsageEventsView(MachineView):
     proves_the_key = True
 
@@ -79,8 +84,7 @@ class UsageEventsView(MachineView):
         if isinstance(body, dict) and "events" in body:
             answers = record_batch(batch_of(body, source), source=source, now=timezone.now())
             return json_answer({"results": [_result(answer) for answer in answers]})
-        # Not request.headers, which copies all of them.
-        header_key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        header_key = _header_key(request)
         if isinstance(body, dict) and "level" in body:
             level = set_level(**level_of(body, header_key), source=source, now=timezone.now())
             return json_answer({"usage": level.usage, "limit": level.limit}, 200 if level.replay else 201)
@@ -108,9 +112,7 @@ class UsageHoldsView(MachineView):
         responses={201: HeldOut, 200: HeldOut, **_REFUSED},
     )
     def post(self, request: HttpRequest, body: Any, api_key: ApiKey, **kwargs: Any) -> HttpResponse:
-        held = hold(
-            **hold_of(body, request.headers.get("Idempotency-Key")), source=source_of(api_key), now=timezone.now()
-        )
+        held = hold(**hold_of(body, _header_key(request)), source=source_of(api_key), now=timezone.now())
         return json_answer({"hold": held.hold}, 200 if held.replay else 201)
 
 

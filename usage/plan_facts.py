@@ -89,8 +89,8 @@ def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
 def _look_for(user_ids: list[int]) -> Iterable[UserPlan]:
     if len(user_ids) > 1 or connection.vendor != "postgresql":
         return _live_plans().filter(user_id__in=user_ids)
-    # Every first event of a user in a process asks this, and Django takes five times as long to write the query as
-    # PostgreSQL to answer it.
+    # Every first event of a user in a process asks this, and Django takes longer to write the query than PostgreSQL to
+    # answer it.
     with prepared(), connection.cursor() as cursor:
         cursor.execute(_query_for_one(), user_ids)
         return [_user_plan(*row) for row in cursor.fetchall()]

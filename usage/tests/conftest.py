@@ -5,11 +5,13 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core import mail
 from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from billing.models import Plan, UserPlan
+from usage import warning_mails
 from usage.api_keys import make_api_key
 from usage.metering import record
 from usage.partitions import make_partition_of
@@ -134,3 +136,16 @@ def an_event(alice, give_plan):
         return {"user_id": alice.pk, "feature": "synthetic_rows", "amount": 10, "key": "first"} | changes
 
     return body
+
+
+@pytest.fixture
+def tell(alice, django_capture_on_commit_callbacks):
+    """tell(now=NOON): what the task does about Alice, mails sent; returns the subjects of the new ones."""
+
+    def told(now=NOON):
+        before = len(mail.outbox)
+        with django_capture_on_commit_callbacks(execute=True):
+            warning_mails.write_mails(alice.pk, now)
+        return [one.subject for one in mail.outbox[before:]]
+
+    return told

@@ -37,19 +37,6 @@ def spend(paying, use):
     return lambda cents, **arguments: use(paying, "ai_token", int(cents * CENT), **arguments)
 
 
-@pytest.fixture
-def tell(paying, django_capture_on_commit_callbacks):
-    """tell(now=NOON): what the task does, mails sent; returns the subjects of the new ones."""
-
-    def told(now=NOON):
-        before = len(mail.outbox)
-        with django_capture_on_commit_callbacks(execute=True):
-            warning_mails.write_mails(paying.pk, now)
-        return [one.subject for one in mail.outbox[before:]]
-
-    return told
-
-
 def alerts():
     return list(UsageAlert.objects.order_by("threshold").values_list("feature", "threshold"))
 

@@ -24,19 +24,6 @@ def customer(alice, give_plan):
     return alice
 
 
-@pytest.fixture
-def tell(customer, django_capture_on_commit_callbacks):
-    """tell(now=NOON): what the task does, mails sent; returns the subjects of the new ones."""
-
-    def told(now=NOON):
-        before = len(mail.outbox)
-        with django_capture_on_commit_callbacks(execute=True):
-            warning_mails.write_mails(customer.pk, now)
-        return [one.subject for one in mail.outbox[before:]]
-
-    return told
-
-
 def test_each_threshold_is_told_once(customer, use, tell):
     use(customer, "synthetic_rows", 800)
     assert tell() == ["Your synthetic rows: 80 % of the monthly limit"]
