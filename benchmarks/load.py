@@ -111,14 +111,14 @@ def hammer(port: int, request: Callable[[], bytes], seconds: float, connections:
                 if not chunk:
                     raise ConnectionError("The server closed the connection.")
                 received += chunk
-                if _is_whole(received):
+                if is_whole(received):
                     statuses[int(received[9:12])] += 1
                     received.clear()
                     key.fileobj.sendall(request())  # type: ignore[union-attr]
         return sum(statuses.values()) / elapsed, statuses
 
 
-def _is_whole(answer: bytearray) -> bool:
+def is_whole(answer: bytearray) -> bool:
     head_end = answer.find(b"\r\n\r\n")
     if head_end < 0:
         return False

@@ -15,13 +15,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.house import copy_of, database, make_customers, rate, together, until, using
-from benchmarks.load import granian, hammer, post, prefork, redis
+from benchmarks.load import granian, hammer, is_whole, post, prefork, redis
 
 Row = tuple[str, str, str, str]
 
@@ -218,18 +218,30 @@ def http(url: str, users: range, rounds: int, seconds: float) -> list[Row]:
 
 
 def _let_workers_know(port: int, users: range, headers: Callable[[], str]) -> None:
-    """Every user's plan, as after hours of work: a process asks for it at the user's first event. Which worker a new
-    connection meets is chance, so each thousand of users comes by ten connections."""
-    for start in range(0, len(users), 1000):
-        for _ in range(10):
-            events = [
-                {"user_id": user_id, "feature": "synthetic_rows", "amount": 1, "key": uuid.uuid4().hex}
-                for user_id in users[start : start + 1000]
-            ]
-            request = post("/api/usage/events", json.dumps({"events": events}).encode(), headers())
-            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    """Every user's plan, as after hours of work: a process asks for it at the user's first event. Every thousand of
+    users comes by each of connections that are open together: idle workers do not share out single ones."""
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(16)
+        ]
+        for start in range(0, len(users), 1000):
+            for connection in connections:
+                events = [
+                    {"user_id": user_id, "feature": "synthetic_rows", "amount": 1, "key": uuid.uuid4().hex}
+                    for user_id in users[start : start + 1000]
+                ]
+                request = post("/api/usage/events", json.dumps({"events": events}).encode(), headers())
                 connection.sendall(request)
-                assert connection.recv(12).endswith(b" 200")
+                assert _answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def _answer_of(connection: socket.socket) -> bytes:
+    answer = bytearray()
+    while not is_whole(answer):
+        chunk = connection.recv(1 << 20)
+        assert chunk, "The server closed the connection."
+        answer += chunk
+    return bytes(answer)
 
 
 def _site(redis_url: str | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from billing.models import Plan, UserPlan
@@ -74,16 +74,20 @@ def plan_facts_now(user_id: int) -> UserPlan | None:
 
 
 def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
-    """{user: live plan} as it is now, without those who have none. One query."""
+    """{user: live plan} as it is now, without those who have none. One query. Remembered when the transaction commits;
+    that it may have changed by then is what STILL_HOLD is for."""
     facts = {user_plan.user_id: user_plan for user_plan in _look_for(user_ids)}
+    transaction.on_commit(lambda: _remember(user_ids, facts))
+    return facts
+
+
+def _remember(user_ids: list[int], facts: dict[int, UserPlan]) -> None:
     for user_id in user_ids:
         _remembered.pop(user_id, None)
-    if not connection.in_atomic_block:
-        while _remembered and len(_remembered) + len(facts) > MOST:
-            # The oldest goes; another thread may have taken it already.
-            _remembered.pop(next(iter(_remembered), 0), None)
-        _remembered.update(facts)
-    return facts
+    while _remembered and len(_remembered) + len(facts) > MOST:
+        # The oldest goes; another thread may have taken it already.
+        _remembered.pop(next(iter(_remembered), 0), None)
+    _remembered.update(facts)
 
 
 def _look_for(user_ids: list[int]) -> Iterable[UserPlan]:

@@ -1,7 +1,14 @@
 """What limits know of a plan: one look and a look at many say the same, on every database."""
 
+import pytest
+from django.db import transaction
+
+from billing.models import UserPlan
+from usage.batches import record_batch
 from usage.models import SpendCap
-from usage.plan_facts import _FIELDS, plan_facts_now, plan_facts_of_many, same_version, spend_cap_cents
+from usage.plan_facts import _FIELDS, plan_facts, plan_facts_now, plan_facts_of_many, same_version, spend_cap_cents
+from usage.tests.conftest import NOON
+from usage.uses import use_of
 
 
 def told(user_plan):
@@ -31,3 +38,33 @@ def test_nothing_is_asked_later(alice, give_plan, django_assert_num_queries):
     one = plan_facts_now(alice.pk)
     with django_assert_num_queries(0):
         told(one)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_transaction_asked_is_remembered_when_it_commits(alice, give_plan, django_assert_num_queries):
+    give_plan(alice)
+    with transaction.atomic():
+        asked = plan_facts_of_many([alice.pk])
+    with django_assert_num_queries(0):
+        assert plan_facts(alice.pk) is asked[alice.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_taken_back_is_not_remembered(alice, give_plan):
+    give_plan(alice)
+    before = plan_facts_now(alice.pk)
+    with transaction.atomic():
+        UserPlan.objects.update(status="past_due")
+        assert plan_facts_of_many([alice.pk])[alice.pk].status == "past_due"
+        transaction.set_rollback(True)
+    assert plan_facts(alice.pk) is before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_leaves_no_user_to_be_asked_for_again(alice, give_plan, django_assert_num_queries):
+    give_plan(alice)
+    plan_facts_now(alice.pk)
+    use = use_of(alice.pk, "synthetic_rows", 1, source="test", key="one")
+    record_batch([use], source="test", now=NOON)
+    with django_assert_num_queries(0):
+        assert plan_facts(alice.pk) is not None
