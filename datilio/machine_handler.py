@@ -25,6 +25,7 @@ MIDDLEWARE = (
 )
 
 StartResponse = Callable[..., Any]
+WSGIApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class MachineHandler(WSGIHandler):
@@ -52,9 +53,8 @@ class MachineHandler(WSGIHandler):
             settings.MIDDLEWARE = all_of_them
 
 
-def with_a_way_for_machines(application: WSGIHandler) -> Callable[[dict[str, Any], StartResponse], Iterable[bytes]]:
-    """`application`, but for requests that are under PREFIX and carry an API key."""
-    machines = MachineHandler()
+def with_a_way_for_machines(application: WSGIApplication, machines: WSGIApplication) -> WSGIApplication:
+    """`application`, but `machines` for requests that are under PREFIX and carry an API key."""
 
     def choose(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         # Anything odd about the path goes the long way: there every answer is the same, only later.

@@ -218,27 +218,36 @@ class RateLimitMiddleware:
         return self._refusal(request, match.view_name, policies_for(match.view_name) or (UNKNOWN_URL,))
 
     def _refusal(self, request: HttpRequest, group: str, policies: tuple[Policy, ...]) -> HttpResponse | None:
-        tightest: dict | None = None
-        for policy in policies:
-            try:
-                usage = _usage(request, group, policy)
-            except Exception:
-                logger.exception("The counters of the rate limits are out of reach")
-                if policy.fail_closed and request.method in policy.methods:
-                    return render_error(request, ServiceUnavailable(headers={"Retry-After": "30"}))
-                continue
-            if usage is None:
-                continue
-            if usage["should_limit"]:
-                wait = max(1, usage["time_left"])
-                return render_error(
-                    request, RateLimited(retry_after=wait, headers={"Retry-After": str(wait), **_headers(usage)})
-                )
-            if tightest is None or usage["limit"] - usage["count"] < tightest["limit"] - tightest["count"]:
-                tightest = usage
-        if tightest is not None:
-            request.rate_limit_headers = _headers(tightest)
+        try:
+            request.rate_limit_headers = count_request(request, group, policies)
+        except (RateLimited, ServiceUnavailable) as refusal:
+            return render_error(request, refusal)
         return None
+
+
+def count_request(request: HttpRequest, group: str, policies: tuple[Policy, ...]) -> dict[str, str]:
+    """Count it by all of its policies: the RateLimit-* headers of the tightest, none where nothing is counted.
+
+    Of the request its method and META are looked at, and its session if it has one. Raises RateLimited,
+    ServiceUnavailable.
+    """
+    tightest: dict | None = None
+    for policy in policies:
+        try:
+            usage = _usage(request, group, policy)
+        except Exception:
+            logger.exception("The counters of the rate limits are out of reach")
+            if policy.fail_closed and request.method in policy.methods:
+                raise ServiceUnavailable(headers={"Retry-After": "30"}) from None
+            continue
+        if usage is None:
+            continue
+        if usage["should_limit"]:
+            wait = max(1, usage["time_left"])
+            raise RateLimited(retry_after=wait, headers={"Retry-After": str(wait), **_headers(usage)})
+        if tightest is None or usage["limit"] - usage["count"] < tightest["limit"] - tightest["count"]:
+            tightest = usage
+    return {} if tightest is None else _headers(tightest)
 
 
 def _usage(request: HttpRequest, group: str, policy: Policy) -> dict | None:

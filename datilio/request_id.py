@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from django.http import HttpRequest, HttpResponse
 
@@ -15,6 +15,15 @@ def current_request_id() -> str:
     return _request_id.get()
 
 
+def begin_request() -> Token[str]:
+    """Give the request in work its id. What is returned goes to end_request."""
+    return _request_id.set(f"req_{secrets.token_hex(16)}")
+
+
+def end_request(token: Token[str]) -> None:
+    _request_id.reset(token)
+
+
 class RequestIdMiddleware:
     """Ours always, never the caller's: an id that a stranger chooses could be made to match another's log lines."""
 
@@ -22,13 +31,13 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        token = _request_id.set(f"req_{secrets.token_hex(16)}")
+        token = begin_request()
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = current_request_id()
             return response
         finally:
-            _request_id.reset(token)
+            end_request(token)
 
 
 class RequestIdFilter(logging.Filter):

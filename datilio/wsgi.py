@@ -7,8 +7,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "datilio.settings")
 _application = get_wsgi_application()
 
 from datilio.checks import refuse_to_start_unsafely  # noqa: E402  (needs the apps)
-from datilio.machine_handler import with_a_way_for_machines  # noqa: E402
+from datilio.machine_handler import MachineHandler, with_a_way_for_machines  # noqa: E402
+from usage.express import ExpressLane  # noqa: E402
 
 refuse_to_start_unsafely()
 
-application = with_a_way_for_machines(_application)
+application = with_a_way_for_machines(_application, ExpressLane(MachineHandler()))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Q
 
 from datilio.errors import DomainError, InvalidInput
@@ -90,12 +90,9 @@ def find_api_key(key: str, *, may_remember: bool = False) -> ApiKey | None:
     may_remember: it may be as it was REMEMBERED_FOR ago, since what the caller does with it proves it. One that was not
     found is looked for each time.
     """
+    if may_remember and (remembered := remembered_api_key(key)) is not None:
+        return remembered
     digest = _sha256(key)
-    # Inside a transaction as it is: there the caller sees rows that may never be committed.
-    if may_remember and not connection.in_atomic_block:
-        remembered = _remembered.get(digest)
-        if remembered is not None and time.monotonic() < remembered[1]:
-            return remembered[0]
     row = ApiKey.objects.filter(sha256=digest).first()
     if row is None or not secrets.compare_digest(row.sha256, digest):
         return None
@@ -104,6 +101,15 @@ def find_api_key(key: str, *, may_remember: bool = False) -> ApiKey | None:
             _remembered.clear()
         _remembered[digest] = row, time.monotonic() + REMEMBERED_FOR.total_seconds()
     return row
+
+
+def remembered_api_key(key: str) -> ApiKey | None:
+    """The row as it was REMEMBERED_FOR ago at most, without asking the database; None: ask it."""
+    remembered = _remembered.get(_sha256(key))
+    # Inside a transaction as it is: there the caller sees rows that may never be committed.
+    if remembered is None or time.monotonic() >= remembered[1] or connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        return None
+    return remembered[0]
 
 
 def revoke_api_key(api_key: ApiKey, now: datetime) -> None:

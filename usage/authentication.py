@@ -1,5 +1,6 @@
 """`Authorization: Api-Key <key>`: how Datilio's backends are let in, and nobody else."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -16,6 +17,12 @@ from usage.errors import ApiKeyInvalid, ApiKeyRequired, ApiKeyRevoked, ScopeMiss
 from usage.models import ApiKey
 
 
+def api_key_in(meta: Mapping[str, Any]) -> str | None:
+    """The key that a request sends, whatever it is worth."""
+    scheme, _, key = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return (key.strip() or None) if scheme.lower() == "api-key" else None
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """request.auth is the ApiKey; request.user stays anonymous: a key acts for a backend, never for a person."""
 
@@ -23,12 +30,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         self, request: Request | HttpRequest, *, may_remember: bool = False
     ) -> tuple[AnonymousUser, ApiKey]:
         """may_remember: see find_api_key."""
-        scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() == "bearer":
-            raise UserTokenCannotWrite()
-        if scheme.lower() != "api-key" or not key.strip():
+        key = api_key_in(request.META)
+        if key is None:
+            if request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower() == "bearer":
+                raise UserTokenCannotWrite()
             raise ApiKeyRequired()
-        api_key = find_api_key(key.strip(), may_remember=may_remember)
+        api_key = find_api_key(key, may_remember=may_remember)
         if api_key is None:
             raise ApiKeyInvalid()
         if api_key.revoked_at is not None:

@@ -44,6 +44,9 @@ class NewEvent:
     usage: dict[str, Any]
 
 
+# `LIMIT 1` leaves the planner no choice but the index: a plan that was made while a table was small and nobody had
+# analyzed it would read all of it for every batch, and stays in use as long as the connection.
+
 # Rows that are missing are made first, then all are locked, both in one order. A row that another has made in between
 # is returned by neither half: the caller asks again.
 LOCK_COUNTERS = """
@@ -53,22 +56,23 @@ LOCK_COUNTERS = """
     ), made AS (
         INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
         SELECT w.user_id, w.feature, w.window_start, 0 FROM wanted w
-        WHERE NOT EXISTS (SELECT 1 FROM usage_usagecounter c
-            WHERE c.user_id = w.user_id AND c.feature = w.feature AND c.window_start = w.window_start)
+        WHERE (SELECT 1 FROM usage_usagecounter c
+            WHERE c.user_id = w.user_id AND c.feature = w.feature AND c.window_start = w.window_start LIMIT 1) IS NULL
         ORDER BY w.user_id, w.feature COLLATE "C", w.window_start
         ON CONFLICT DO NOTHING
         RETURNING id, user_id, feature, window_start, used, held
     ), locked AS (
-        SELECT c.id, c.user_id, c.feature, c.window_start, c.used, c.held
-        FROM wanted w JOIN usage_usagecounter c
-            ON c.user_id = w.user_id AND c.feature = w.feature AND c.window_start = w.window_start
-        ORDER BY c.user_id, c.feature COLLATE "C", c.window_start
-        FOR UPDATE OF c
+        SELECT c.id, w.user_id, w.feature, w.window_start, c.used, c.held
+        FROM (SELECT * FROM wanted ORDER BY user_id, feature COLLATE "C", window_start) w
+        CROSS JOIN LATERAL (SELECT c.id, c.used, c.held FROM usage_usagecounter c
+            WHERE c.user_id = w.user_id AND c.feature = w.feature AND c.window_start = w.window_start
+            LIMIT 1 FOR UPDATE) c
     )
     SELECT * FROM made UNION ALL SELECT * FROM locked"""
 KNOWN_KEYS = """
-    SELECT key, fingerprint, event_id, timestamp FROM usage_usagekey
-    WHERE source = %(source)s AND key = ANY(%(keys)s::text[])"""
+    SELECT k.key, k.fingerprint, k.event_id, k.timestamp
+    FROM unnest(%(keys)s::text[]) w (key)
+    CROSS JOIN LATERAL (SELECT * FROM usage_usagekey k WHERE k.source = %(source)s AND k.key = w.key LIMIT 1) k"""
 # Events name their counter by its place (`n`) among the counters, so that its columns are sent once.
 WRITE = """
     WITH counter AS (

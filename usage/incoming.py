@@ -36,8 +36,14 @@ def json_body(request: HttpRequest) -> Any:
 
 def event_of(body: Any, source: str, header_key: str | None) -> Use:
     """One event; its key may be in the Idempotency-Key header. Raises InvalidInput."""
+    return plain_event_of(body, source, header_key) or use_of(source=source, **_checked(UsageEventIn, body))
+
+
+def plain_event_of(body: Any, source: str, header_key: str | None) -> Use | None:
+    """The same of a body that is plainly right; None: ask event_of. Raises InvalidInput."""
     _take_header_key(body, header_key)
-    return use_of(source=source, **(_plainly_right(body) or _checked(UsageEventIn, body)))
+    values = _plainly_right(body)
+    return None if values is None else use_of(source=source, **values)
 
 
 def level_of(body: dict[str, Any], header_key: str | None) -> dict[str, Any]:

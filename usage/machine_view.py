@@ -5,10 +5,10 @@ goes past all that: API key, strict JSON, the view, JSON. Everything else (OPTIO
 datilio/error_rendering.py like everybody's.
 """
 
-import json
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from rest_framework.response import Response
@@ -19,6 +19,8 @@ from datilio.times import iso
 from usage.authentication import ApiKeyAuthentication, MayWriteUsage
 from usage.incoming import json_body
 from usage.models import ApiKey
+
+JSON = "application/json"
 
 
 class MachineView(APIView):
@@ -62,13 +64,14 @@ class MachineView(APIView):
 
 
 def json_answer(value: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(_encode(value), status=status, content_type="application/json")
+    return HttpResponse(encode(value), status=status, content_type=JSON)
+
+
+def encode(value: Any) -> bytes:
+    return orjson.dumps(value, default=_moment, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def _moment(value: Any) -> str | None:
     if isinstance(value, datetime):
         return iso(value)
     raise TypeError(type(value))
-
-
-_encode = json.JSONEncoder(default=_moment, separators=(",", ":")).encode
