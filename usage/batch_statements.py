@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection
 
+from usage.arrays import numbers, texts, times
 from usage.costs import Charge
 from usage.prepared import prepared
 from usage.statements import told_apart
@@ -52,7 +53,7 @@ class NewEvent:
 LOCK_COUNTERS = """
     WITH wanted AS (
         SELECT * FROM unnest(%(users)s::bigint[], %(features)s::text[], %(windows)s::timestamptz[])
-        AS w (user_id, feature, window_start)
+        WITH ORDINALITY AS w (user_id, feature, window_start, n)
     ), made AS (
         INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
         SELECT w.user_id, w.feature, w.window_start, 0 FROM wanted w
@@ -62,13 +63,14 @@ LOCK_COUNTERS = """
         ON CONFLICT DO NOTHING
         RETURNING id, user_id, feature, window_start, used, held
     ), locked AS (
-        SELECT c.id, w.user_id, w.feature, w.window_start, c.used, c.held
+        SELECT w.n, c.id, c.used, c.held
         FROM (SELECT * FROM wanted ORDER BY user_id, feature COLLATE "C", window_start) w
         CROSS JOIN LATERAL (SELECT c.id, c.used, c.held FROM usage_usagecounter c
             WHERE c.user_id = w.user_id AND c.feature = w.feature AND c.window_start = w.window_start
             LIMIT 1 FOR UPDATE) c
     )
-    SELECT * FROM made UNION ALL SELECT * FROM locked"""
+    SELECT w.n, m.id, m.used, m.held FROM made m JOIN wanted w USING (user_id, feature, window_start)
+    UNION ALL SELECT * FROM locked"""
 KNOWN_KEYS = """
     SELECT k.key, k.fingerprint, k.event_id, k.timestamp
     FROM unnest(%(keys)s::text[]) w (key)
@@ -137,8 +139,8 @@ def lock_counters(wanted: Iterable[CounterKey]) -> dict[CounterKey, Counter]:
                 "windows": times(start for _, _, start in missing),
             },
         )
-        for counter_id, user, feature, start, used, held in rows:
-            counters[user, feature, start] = Counter(counter_id, used, held, used)
+        for n, counter_id, used, held in rows:
+            counters[missing[n - 1]] = Counter(counter_id, used, held, used)
         missing = [key for key in missing if key not in counters]
     return counters
 
@@ -217,27 +219,3 @@ def _fetch_all(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     with prepared(), connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.fetchall()
-
-
-# --- arrays as PostgreSQL reads them: several times as fast as a driver that looks at every value ---------------------
-
-
-def numbers(values: Iterable[int | None]) -> str:
-    return _array("NULL" if value is None else str(value) for value in values)
-
-
-def texts(values: Iterable[str]) -> str:
-    return _array(f'"{value}"' if value.isalnum() else _quoted(value) for value in values)
-
-
-def times(values: Iterable[datetime | None]) -> str:
-    return _array("NULL" if value is None else f'"{value.isoformat()}"' for value in values)
-
-
-def _array(elements: Iterable[str]) -> str:
-    return "{" + ",".join(elements) + "}"
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -6,6 +6,7 @@ billing.models.Plan). No migration: the models name `feature_choices`, not its v
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 
@@ -35,6 +36,11 @@ class Metered:
     window: Window
     limit_field: str | None
     per_item_limit_field: str | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """The feature as a plain text: an enum finds its value anew each time."""
+        return self.feature.value
 
     @property
     def can_be_given_back(self) -> bool:

@@ -4,14 +4,16 @@ An event is counted by a statement that checks the remembered facts itself (STIL
 nothing, and the caller reads anew. So limits are exact, and nothing has to be told of changes.
 """
 
-from collections.abc import Iterable
-from functools import cache
+import re
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from billing.models import Plan, UserPlan
+from usage.arrays import numbers, texts, times
 from usage.models import SpendCap
 from usage.prepared import prepared
 
@@ -54,6 +56,22 @@ STILL_HOLD = """EXISTS (SELECT 1 FROM billing_userplan up
       AND COALESCE((SELECT s.cents FROM usage_spendcap s WHERE s.user_id = up.user_id), -1) = %(spend_cap)s)
     AND EXISTS (SELECT 1 FROM billing_plan p WHERE p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s)"""
 
+# How each parameter of `proof` goes in for many at once.
+_PROOF_ARRAYS: dict[str, Callable[[Iterable[Any]], str]] = {
+    "user_plan_id": numbers,
+    "status": texts,
+    "synced_at": times,
+    "plan_id": numbers,
+    "plan_updated_at": times,
+    "spend_cap": numbers,
+}
+_OF_EACH = re.sub(r"%[(](\w+)[)]s", r"w.\1", STILL_HOLD)
+_NO_LONGER_HOLD = f"""
+    SELECT w.user_plan_id FROM unnest(%(user_plan_id)s::bigint[], %(status)s::text[], %(synced_at)s::timestamptz[],
+        %(plan_id)s::bigint[], %(plan_updated_at)s::timestamptz[], %(spend_cap)s::bigint[])
+    AS w ({", ".join(_PROOF_ARRAYS)})
+    WHERE NOT ({_OF_EACH})"""
+
 _remembered: dict[int, UserPlan] = {}
 
 
@@ -74,11 +92,32 @@ def plan_facts_now(user_id: int) -> UserPlan | None:
 
 
 def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
-    """{user: live plan} as it is now, without those who have none. One query. Remembered when the transaction commits;
-    that it may have changed by then is what STILL_HOLD is for."""
-    facts = {user_plan.user_id: user_plan for user_plan in _look_for(user_ids)}
-    transaction.on_commit(lambda: _remember(user_ids, facts))
-    return facts
+    """{user: live plan} as it is now, without those who have none. One query about those that are remembered, one
+    about the others, who are remembered when the transaction commits; that a plan may have changed by then is what
+    STILL_HOLD is for."""
+    proven = _proven(user_ids)
+    unknown = [user_id for user_id in user_ids if user_id not in proven]
+    if not unknown:
+        return proven
+    found = {user_plan.user_id: user_plan for user_plan in _look_for(unknown)}
+    transaction.on_commit(lambda: _remember(unknown, found))
+    return proven | found
+
+
+def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
+    """Of the remembered ones those that the database says hold. One query for many: reading it all again would cost
+    several times as much."""
+    if len(user_ids) == 1 or connection.vendor != "postgresql":
+        return {}
+    remembered = {user_id: facts for user_id in user_ids if (facts := _remembered.get(user_id)) is not None}
+    if not remembered:
+        return {}
+    proofs = [proof(user_plan) for user_plan in remembered.values()]
+    arrays = {name: array([each[name] for each in proofs]) for name, array in _PROOF_ARRAYS.items()}
+    with prepared(), connection.cursor() as cursor:
+        cursor.execute(_NO_LONGER_HOLD, arrays)
+        changed = {user_plan_id for (user_plan_id,) in cursor.fetchall()}
+    return {user_id: facts for user_id, facts in remembered.items() if facts.pk not in changed}
 
 
 def _remember(user_ids: list[int], facts: dict[int, UserPlan]) -> None:
@@ -91,12 +130,12 @@ def _remember(user_ids: list[int], facts: dict[int, UserPlan]) -> None:
 
 
 def _look_for(user_ids: list[int]) -> Iterable[UserPlan]:
-    if len(user_ids) > 1 or connection.vendor != "postgresql":
+    if connection.vendor != "postgresql":
         return _live_plans().filter(user_id__in=user_ids)
     # Every first event of a user in a process asks this, and Django takes longer to write the query than PostgreSQL to
     # answer it.
     with prepared(), connection.cursor() as cursor:
-        cursor.execute(_query_for_one(), user_ids)
+        cursor.execute(_query(), [numbers(user_ids)])
         return [_user_plan(*row) for row in cursor.fetchall()]
 
 
@@ -112,22 +151,22 @@ def _cap() -> Subquery:
 
 
 @cache
-def _query_for_one() -> str:
-    """The same query, with the user as its only parameter."""
+def _query() -> str:
+    """The same query, with an array of users as its only parameter."""
     own, of_plan = _columns()
-    rows = UserPlan.objects.filter(is_live=True, user_id=0).annotate(cap=_cap()).order_by()
+    rows = UserPlan.objects.filter(is_live=True, user_id__in=[0]).annotate(cap=_cap()).order_by()
     sql, params = rows.values_list("cap", *own, *(f"plan__{name}" for name in of_plan)).query.sql_with_params()
-    assert params == (0,), params
-    return sql
+    assert params == (0,) and sql.count(" IN (%s)") == 1, sql
+    return sql.replace(" IN (%s)", " = ANY(%s::bigint[])")
 
 
 @cache
-def _columns() -> tuple[list[str], list[str]]:
+def _columns() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(of UserPlan, of Plan): the columns of _FIELDS and the keys, in the models' order, as Model.from_db wants."""
     own = {"id"} | {name for name in _FIELDS if not name.startswith("plan__")}
     of_plan = {"id"} | {name.removeprefix("plan__") for name in _FIELDS if name.startswith("plan__")}
     in_order = [
-        [field.attname for field in model._meta.concrete_fields if field.attname in names]
+        tuple(field.attname for field in model._meta.concrete_fields if field.attname in names)
         for model, names in ((UserPlan, own), (Plan, of_plan))
     ]
     return in_order[0], in_order[1]
@@ -136,9 +175,15 @@ def _columns() -> tuple[list[str], list[str]]:
 def _user_plan(cap: int | None, *values: Any) -> UserPlan:
     own, of_plan = _columns()
     user_plan = UserPlan.from_db(DEFAULT_DB_ALIAS, own, values[: len(own)])
-    user_plan.plan = Plan.from_db(DEFAULT_DB_ALIAS, of_plan, values[len(own) :])
+    user_plan.plan = _plan(of_plan, values[len(own) :])
     user_plan.spend_cap_cents = cap
     return user_plan
+
+
+@lru_cache(maxsize=1000)
+def _plan(names: tuple[str, ...], values: tuple[Any, ...]) -> Plan:
+    """Customers of one plan share it: 20,000 copies would be most of what is remembered, and garbage collection's."""
+    return Plan.from_db(DEFAULT_DB_ALIAS, names, values)
 
 
 def spend_cap_cents(user_plan: UserPlan) -> int | None:

@@ -49,7 +49,7 @@ class Use(NamedTuple):
 
     @property
     def feature(self) -> str:
-        return self.metered.feature.value
+        return self.metered.name
 
     @property
     def fingerprint(self) -> str:

@@ -68,3 +68,26 @@ def test_a_batch_leaves_no_user_to_be_asked_for_again(alice, give_plan, django_a
     record_batch([use], source="test", now=NOON)
     with django_assert_num_queries(0):
         assert plan_facts(alice.pk) is not None
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_of_many_only_those_that_changed_are_read_anew(alice, bob, give_plan, make_plan, django_assert_num_queries):
+    plan = make_plan()
+    for user in (alice, bob):
+        give_plan(user, plan)
+    both = [alice.pk, bob.pk]
+    before = plan_facts_of_many(both)
+    with django_assert_num_queries(1):
+        assert plan_facts_of_many(both) == before
+    UserPlan.objects.filter(user=alice).update(status="past_due")
+    with django_assert_num_queries(2):
+        after = plan_facts_of_many(both)
+    assert after[alice.pk].status == "past_due" and after[bob.pk] is before[bob.pk]
+    SpendCap.objects.create(user=bob, cents=7)
+    assert spend_cap_cents(plan_facts_of_many(both)[bob.pk]) == 7
+    UserPlan.objects.filter(user=bob).update(is_live=False)
+    assert plan_facts_of_many(both).keys() == {alice.pk}
+    plan.file_limit = 99
+    plan.save()
+    assert plan_facts_of_many([alice.pk, 0])[alice.pk].plan.file_limit == 99
