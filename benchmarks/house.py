@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import secrets
@@ -84,6 +85,16 @@ def setup() -> None:
     django.setup()
 
 
+def settle_down() -> None:
+    """What was written before is on the disk: it is no part of what is measured next."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("CHECKPOINT")
+        cursor.execute("RESET statement_timeout")
+
+
 def make_customers(count: int = USERS, **limits: Any) -> range:
     """Customers of one plan, with ids in a row, as have their UserPlans. `limits`: unlimited if not given."""
     from django.contrib.auth import get_user_model
@@ -132,6 +143,9 @@ def _worker(function: Callable[..., Any], ready: Any, results: Any, number: int,
     prepare = getattr(function, "prepare", None)
     if prepare is not None:
         prepare(*arguments)
+    # As in datilio/wsgi.py.
+    gc.collect()
+    gc.freeze()
     ready.wait()
     try:
         results.put((number, function(number, *arguments)))

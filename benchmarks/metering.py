@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.house import copy_of, database, make_customers, rate, together, until, using
+from benchmarks.house import copy_of, database, make_customers, rate, settle_down, together, until, using
 from benchmarks.load import granian, hammer, is_whole, post, prefork, redis
 
 Row = tuple[str, str, str, str]
@@ -520,6 +520,7 @@ def main() -> None:
     with database(options.database_url) as url:
         users = make_customers()
         for name in options.names or BENCHMARKS:
+            settle_down()
             start = time.monotonic()
             for row in BENCHMARKS[name](url, users, options.rounds, options.seconds):
                 print("  ".join(f"{cell:<44}" for cell in row[:2]) + f"{row[2]:>8}  {row[3]}", flush=True)

@@ -269,7 +269,9 @@ class UserPlan(models.Model):
     @property
     def unpaid_since(self) -> datetime | None:
         """Since when we lack the money for the present period: a charge failed, or the bank took it back."""
-        return min(filter(None, (self.past_due_since, self.disputed_since)), default=None)
+        if self.past_due_since is None or self.disputed_since is None:
+            return self.past_due_since or self.disputed_since
+        return min(self.past_due_since, self.disputed_since)
 
     @property
     def grace_ends_at(self) -> datetime | None:

@@ -69,9 +69,13 @@ _limit_and_period = lru_cache(maxsize=100)(_split_rate)
 def _take(cache_key: str, block: int, period: int) -> int:
     """How many all processes have taken, with this block."""
     cache = caches["default"]
-    if cache.add(cache_key, block, period + EXPIRATION_FUDGE):
-        return block
-    return cache.incr(cache_key, block)
+    # Only the first block of a window is not there yet.
+    try:
+        return cache.incr(cache_key, block)
+    except ValueError:
+        if cache.add(cache_key, block, period + EXPIRATION_FUDGE):
+            return block
+        return cache.incr(cache_key, block)
 
 
 def _usage(limit: int, window: int, count: int, should_limit: bool) -> dict[str, Any]:

@@ -197,7 +197,13 @@ def same_version(one: UserPlan | None, other: UserPlan | None) -> bool:
 
 
 def proof(user_plan: UserPlan) -> dict[str, Any]:
-    """The parameters of STILL_HOLD."""
+    """The parameters of STILL_HOLD. Made once: nobody changes facts."""
+    if (made := user_plan.__dict__.get("_proof")) is None:
+        made = user_plan._proof = _make_proof(user_plan)
+    return made
+
+
+def _make_proof(user_plan: UserPlan) -> dict[str, Any]:
     return {
         "user_plan_id": user_plan.pk,
         "status": user_plan.status,
