@@ -129,8 +129,8 @@ MENDS = [
     Mend(
         "Counters out of reach are a 500, also where they should only be closed",
         "datilio/rate_limits.py",
-        "                if policy.fail_closed and request.method in policy.methods:",
-        "                if False:",
+        "            if policy.fail_closed and request.method in policy.methods:",
+        "            if False:",
         _LIMITS + "test_without_counters_log_in_register_and_checkout_are_closed_and_reads_open",
     ),
     Mend(

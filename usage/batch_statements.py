@@ -45,8 +45,8 @@ class NewEvent:
     usage: dict[str, Any]
 
 
-# `LIMIT 1` makes the planner look up row by row: a plan that was made while a table was small and nobody had analyzed it
-# would go through all keys of a backend for every batch, and stays in use as long as the connection.
+# `LIMIT 1` makes the planner look up row by row: a plan that was made while a table was small and nobody had analyzed
+# it would go through all keys of a backend for every batch, and stays in use as long as the connection.
 
 # Rows that are missing are made first, then all are locked, both in one order. A row that another has made in between
 # is returned by neither half: the caller asks again.
