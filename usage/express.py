@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
 from django.urls import reverse
@@ -83,6 +84,8 @@ class ExpressLane:
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
+        # By which a proxy says that it was asked over HTTPS, where it is another one.
+        self._names = _FORM + tuple((settings.SECURE_PROXY_SSL_HEADER or ())[:1])
         self._path: str | None = None
         # {form: (until when, the headers that every answer to it has)}
         self._forms: dict[tuple[Any, ...], tuple[float, Headers]] = {}
@@ -92,11 +95,16 @@ class ExpressLane:
             self._path = reverse(_VIEW)
         if environ.get("PATH_INFO") != self._path or environ.get("REQUEST_METHOD") != "POST":
             return self._application(environ, start_response)
-        form = tuple(map(environ.get, _FORM))
+        form = tuple(map(environ.get, self._names))
         known = self._forms.get(form)
         if known is None or time.monotonic() >= known[0]:
             return self._application(environ, self._learning(form, start_response))
-        answer = _answer(environ)
+        try:
+            answer = _answer(environ)
+        except Exception as error:
+            # Django counts the same event again, which is the same event; there is also what to do about each error.
+            logger.warning("An event goes the long way: %r", error)
+            answer = None
         if answer is None:
             return self._application(environ, start_response)
         status, headers, body = answer
@@ -128,10 +136,6 @@ def _answer(environ: Environ) -> tuple[str, Headers, bytes] | None:
     token = begin_request()
     try:
         return _counted(environ, api_key, use)
-    except Exception:
-        # Django counts the same event again, which is the same event; there is also what to do about each error.
-        logger.debug("An event goes the long way", exc_info=True)
-        return None
     finally:
         end_request(token)
 

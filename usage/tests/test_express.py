@@ -246,6 +246,25 @@ def test_an_old_connection_is_closed_by_django(site, an_event):
     assert site.by_django == 2
 
 
+def test_a_body_that_cannot_be_read_is_django_s(site, an_event):
+    class Broken(BytesIO):
+        def read(self, *args):
+            raise OSError("gone")
+
+    site.send(an_event(key="gone"), **{"wsgi.input": Broken()})
+    assert site.by_django == 2
+    assert not UsageEvent.objects.filter(key="gone").exists()
+
+
+def test_what_a_proxy_says_in_a_header_of_its_own_is_part_of_the_form(api_key, an_event):
+    with override_settings(SECURE_SSL_REDIRECT=True, SECURE_PROXY_SSL_HEADER=("HTTP_X_TLS", "on")):
+        site = Site(api_key[1])
+        for key in ("a", "b"):
+            assert site.send(an_event(key=key), HTTP_X_TLS="on")[0] == "201 Created"
+        assert site.by_django == 1
+        assert site.send(an_event(key="c"))[0].startswith("301")
+
+
 def test_an_error_that_nobody_expected_goes_to_django(site, an_event, monkeypatch):
     def broken(*args):
         raise RuntimeError("a bug")
