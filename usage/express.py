@@ -10,7 +10,7 @@ See docs/decisions/0016-an-express-lane-for-single-events.md.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 
@@ -23,6 +23,7 @@ from django.utils import timezone
 from datilio.error_rendering import as_problem
 from datilio.errors import DomainError
 from datilio.json_input import strict_loads
+from datilio.machine_handler import StartResponse, WSGIApplication
 from datilio.rate_limits import count_request, policies_for
 from datilio.request_id import begin_request, current_request_id, end_request
 from usage.api_keys import WRITE, remembered_api_key, source_of, touch
@@ -37,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
-StartResponse = Callable[..., Any]
-WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _VIEW = "api:usage_events"
 # Of one event; a batch is longer, and Django's share of it is nothing.
