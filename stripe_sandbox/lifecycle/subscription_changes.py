@@ -128,7 +128,7 @@ def plan(sandbox: Sandbox, subscription: Document, wish: dict[str, Any]) -> Plan
             made.changes |= {"trial_end": now, "status": "active"}
         made.changes |= _moved_end(subscription, items)
         after = {**subscription, **made.changes}
-        made.period += subscriptions.period_lines(sandbox, after, items)
+        made.period += subscriptions.period_lines(sandbox, after, items, proration_date=at)
         made.invoice_now = True
         return made
 

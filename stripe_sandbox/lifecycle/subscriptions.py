@@ -289,12 +289,20 @@ def plan_time(sandbox: Sandbox, subscription: Document) -> None:
 
 # ----------------------------------------------------------------------- what a period costs
 def period_lines(
-    sandbox: Sandbox, subscription: Document, items: list[Document], *, first: bool = False
+    sandbox: Sandbox,
+    subscription: Document,
+    items: list[Document],
+    *,
+    first: bool = False,
+    proration_date: int | None = None,
 ) -> list[DraftLine]:
     """What the items cost for their present period, which has just begun.
 
     Licensed items are billed ahead; a trial costs nothing, a period that the anchor or cancel_at cuts short
     its share. Metered ones are billed afterwards: `usage_lines`.
+
+    `proration_date` is that of the change which began the period. The share until cancel_at is counted as though
+    the period had begun then, so that it costs what create_preview told for the same date.
     """
     lines = []
     for item in items:
@@ -313,7 +321,11 @@ def period_lines(
                 amount, proration = prorated(amount, end - start, whole), True
             cancel_at = subscription["cancel_at"]
             if cancel_at is not None and start < cancel_at < end:
-                amount, proration = prorated(amount, cancel_at - start, whole), True
+                counted_from = start
+                if proration_date is not None:
+                    counted_from = proration_date
+                    whole = boundary(proration_date, price["recurring"], 1) - proration_date
+                amount, proration = prorated(amount, cancel_at - counted_from, whole), True
                 end = cancel_at
         lines.append(
             DraftLine(

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stripe_sandbox.tests.in_process import InProcess, Refused
-from stripe_sandbox.tests.random_subscriptions import Life, Story, stories
+from stripe_sandbox.tests.random_subscriptions import Change, Life, Story, stories
 
 _ALL_ALIKE = {
     "deadline": None,
@@ -163,7 +163,26 @@ def test_a_preview_is_the_invoice_of_its_change(sandbox: InProcess, story: Story
     check(sandbox, story)
 
 
+# The new period of a subscription that ends within it: its share, too, is that of the date sent along.
+ENDING = Story(
+    start=1_838_073_600,
+    interval=("month", 1),
+    other_interval=("month", 3),
+    amounts=(9899, 0, 0),
+    items=((0, 1),),
+    usage=None,
+    coupon=None,
+    trial_days=None,
+    balance=0,
+    renewals=1,
+    earlier=((0, Change("cancel_at", end=9064)),),
+    moment=0,
+    change=Change("nothing"),
+)
+
+
 @settings(quickly, max_examples=20)
+@example(ENDING, "interval", 1)
 @given(stories, st.sampled_from(["switch", "quantity", "interval"]), st.integers(1, 1800))
 def test_a_quote_holds_while_its_proration_date_is_sent_along(
     sandbox: InProcess, story: Story, kind: str, seconds: int
