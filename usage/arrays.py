@@ -5,23 +5,34 @@ from datetime import datetime
 
 
 def numbers(values: Iterable[int | None]) -> str:
-    return _array("NULL" if value is None else str(value) for value in values)
+    return array(map(number, values))
 
 
 def texts(values: Iterable[str]) -> str:
-    return _array(f'"{value}"' if value.isalnum() else _quoted(value) for value in values)
+    return array(map(text, values))
 
 
 def times(values: Iterable[datetime | None]) -> str:
     # Most columns hold few moments many times.
-    known: dict[datetime | None, str] = {None: "NULL"}
-    return _array(known.get(value) or known.setdefault(value, f'"{value.isoformat()}"') for value in values)  # type: ignore[union-attr]
+    known: dict[datetime | None, str] = {}
+    return array(known.get(value) or known.setdefault(value, time(value)) for value in values)
 
 
-def _array(elements: Iterable[str]) -> str:
+def array(elements: Iterable[str]) -> str:
+    """Of elements as the functions below write them."""
     return "{" + ",".join(elements) + "}"
 
 
-def _quoted(value: str) -> str:
+def number(value: int | None) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def text(value: str) -> str:
+    if value.isalnum():
+        return f'"{value}"'
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def time(value: datetime | None) -> str:
+    return "NULL" if value is None else f'"{value.isoformat()}"'

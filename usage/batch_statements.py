@@ -1,6 +1,6 @@
 """The SQL of a batch on PostgreSQL: whole columns go in as arrays, one statement a table to read, one to write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -13,36 +13,67 @@ from usage.prepared import prepared
 from usage.statements import told_apart
 from usage.uses import Place, Use
 
-# (user, model, how it is charged): what names a TokenCharge; its numbers are [tokens, nanocents].
-ChargeKey = tuple[int, str, Charge]
 # (user, feature, window start): what names a counter.
 CounterKey = tuple[int, str, datetime]
 
 
 @dataclass(slots=True)
 class Counter:
-    """A locked row; `before` is what it held when it was locked."""
+    """A locked row; `before` is what it held when it was locked. own_threshold: the percentage of its limit at which
+    the user wants to be warned."""
 
     id: int
     used: int
     held: int
     before: int
-
-    @property
-    def state(self) -> tuple[int, int]:
-        return self.used, self.held
+    own_threshold: int | None
 
 
-@dataclass(slots=True)
-class NewEvent:
-    """An accepted event; `usage` (UsageOut) gets its id when it is written."""
+class Group:
+    """The events of a batch that say the same as `use`, but for their keys: they count in the same place.
 
-    use: Use
-    place: Place
-    counter: CounterKey
-    used_after: int
-    fingerprint: str
-    usage: dict[str, Any]
+    counters: those of `place.bumps`. most_used: the highest that the counter which is warned of (`warned`, as in Place)
+    has stood at after one of them. number: its place, from 1, among the groups of which something is accepted.
+    """
+
+    __slots__ = ("accepted", "counter_keys", "counters", "fingerprint", "most_used", "number", "place", "use", "warned")
+    counters: list[Counter]
+    number: int
+    accepted: int
+    most_used: int
+
+    def __init__(self, use: Use, place: Place) -> None:
+        self.use, self.place = use, place
+        self.fingerprint = use.fingerprint
+        self.warned = place.warned
+        self.counter_keys: list[CounterKey] = [(use.user_id, bump.feature, bump.window_start) for bump in place.bumps]
+
+    def begin(self) -> None:
+        """Nothing of it is accepted yet."""
+        self.number = self.accepted = self.most_used = 0
+        for counter in self.counters:
+            counter.used = counter.before
+
+
+class NewEvents:
+    """The accepted events of a batch, in order: column by column, as they are sent. usages: their UsageOut."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.numbers: list[int] = []
+        self.keys: list[str] = []
+        self.used_after: list[int] = []
+        self.usages: list[dict[str, Any]] = []
+
+    def add(self, group: Group, key: str, usage: dict[str, Any]) -> None:
+        if not group.accepted:
+            self.groups.append(group)
+            group.number = len(self.groups)
+        group.accepted += 1
+        self.numbers.append(group.number)
+        self.keys.append(key)
+        self.used_after.append(group.counters[0].used)
+        self.usages.append(usage)
 
 
 # `LIMIT 1` makes the planner look up row by row: a plan that was made while a table was small and nobody had analyzed
@@ -52,7 +83,9 @@ class NewEvent:
 # is returned by neither half: the caller asks again.
 LOCK_COUNTERS = """
     WITH wanted AS (
-        SELECT * FROM unnest(%(users)s::bigint[], %(features)s::text[], %(windows)s::timestamptz[])
+        SELECT w.*, (SELECT t.own_threshold FROM usage_usagewarningchoice t
+            WHERE t.user_id = w.user_id AND t.feature = w.feature LIMIT 1) AS own_threshold
+        FROM unnest(%(users)s::bigint[], %(features)s::text[], %(windows)s::timestamptz[])
         WITH ORDINALITY AS w (user_id, feature, window_start, n)
     ), made AS (
         INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
@@ -63,32 +96,37 @@ LOCK_COUNTERS = """
         ON CONFLICT DO NOTHING
         RETURNING id, user_id, feature, window_start, used, held
     ), locked AS (
-        SELECT w.n, c.id, c.used, c.held
+        SELECT w.n, c.id, c.used, c.held, w.own_threshold
         FROM (SELECT * FROM wanted ORDER BY user_id, feature COLLATE "C", window_start) w
         CROSS JOIN LATERAL (SELECT c.id, c.used, c.held FROM usage_usagecounter c
             WHERE c.user_id = w.user_id AND c.feature = w.feature AND c.window_start = w.window_start
             LIMIT 1 FOR UPDATE) c
     )
-    SELECT w.n, m.id, m.used, m.held FROM made m JOIN wanted w USING (user_id, feature, window_start)
+    SELECT w.n, m.id, m.used, m.held, w.own_threshold
+    FROM made m JOIN wanted w USING (user_id, feature, window_start)
     UNION ALL SELECT * FROM locked"""
 KNOWN_KEYS = """
     SELECT k.key, k.fingerprint, k.event_id, k.timestamp
     FROM unnest(%(keys)s::text[]) w (key)
     CROSS JOIN LATERAL (SELECT * FROM usage_usagekey k WHERE k.source = %(source)s AND k.key = w.key LIMIT 1) k"""
-# Events name their counter by its place (`n`) among the counters, so that its columns are sent once.
+# What events of a group have in common is sent once; each names its group by its number (`n`). Ids are drawn in the
+# order of the events, from the sequence of the column, whichever it is (usage/partitions.py). The `ANY` lets the
+# counters be found by their index instead of in a reading of all.
 WRITE = """
-    WITH counter AS (
-        SELECT * FROM unnest(%(c_users)s::bigint[], %(c_features)s::text[], %(c_windows)s::timestamptz[],
-            %(c_resets)s::timestamptz[], %(c_limits)s::bigint[])
-        WITH ORDINALITY AS c (user_id, feature, window_start, resets_at, limit_then, n)
+    WITH common AS (
+        SELECT * FROM unnest(%(users)s::bigint[], %(features)s::text[], %(amounts)s::bigint[], %(times)s::timestamptz[],
+            %(models)s::text[], %(costs)s::bigint[], %(periods)s::timestamptz[], %(windows)s::timestamptz[],
+            %(resets)s::timestamptz[], %(limits)s::bigint[], %(prints)s::text[])
+        WITH ORDINALITY AS g (user_id, feature, amount, timestamp, model, cost, billed_from, window_start, resets_at,
+                              limit_then, fingerprint, n)
     ), new AS (
-        SELECT * FROM unnest(%(ns)s::int[], %(amounts)s::bigint[], %(times)s::timestamptz[], %(keys)s::text[],
-            %(prints)s::text[], %(models)s::text[], %(costs)s::bigint[], %(periods)s::timestamptz[],
-            %(used)s::bigint[])
-        WITH ORDINALITY AS e (n, amount, timestamp, key, fingerprint, model, cost, billed_from, used_after, i)
+        SELECT nextval((SELECT pg_get_serial_sequence('usage_usageevent', 'id')::regclass)) AS id, e.*
+        FROM (SELECT * FROM unnest(%(ns)s::bigint[], %(keys)s::text[], %(used)s::bigint[])
+            WITH ORDINALITY AS e (n, key, used_after, i) JOIN common USING (n) ORDER BY i) e
     ), bump AS (
         UPDATE usage_usagecounter c SET used = c.used + b.amount
-        FROM unnest(%(b_ids)s::bigint[], %(b_amounts)s::bigint[]) b (id, amount) WHERE c.id = b.id
+        FROM unnest(%(b_ids)s::bigint[], %(b_amounts)s::bigint[]) b (id, amount)
+        WHERE c.id = b.id AND c.id = ANY(%(b_ids)s::bigint[])
     ), day AS (
         INSERT INTO usage_usageday AS d (user_id, feature, day, amount, cost_nanocents)
         SELECT * FROM unnest(%(d_users)s::bigint[], %(d_features)s::text[], %(d_days)s::date[],
@@ -106,18 +144,16 @@ WRITE = """
         ON CONFLICT (user_id, period_start, day_start, model, factor, price_cents) DO UPDATE
         SET tokens = t.tokens + excluded.tokens, cost_nanocents = t.cost_nanocents + excluded.cost_nanocents
     ), event AS (
-        INSERT INTO usage_usageevent (user_id, feature, amount, timestamp, source, key, model, cost_nanocents,
+        INSERT INTO usage_usageevent (id, user_id, feature, amount, timestamp, source, key, model, cost_nanocents,
                                       billed_from, window_start, resets_at, used_after, limit_then)
-        SELECT c.user_id, c.feature, e.amount, e.timestamp, %(source)s, e.key, e.model, e.cost,
-               e.billed_from, c.window_start, c.resets_at, e.used_after, c.limit_then
-        FROM new e JOIN counter c USING (n) ORDER BY e.i
-        RETURNING id, key, timestamp
+        SELECT id, user_id, feature, amount, timestamp, %(source)s, key, model, cost, billed_from, window_start,
+               resets_at, used_after, limit_then
+        FROM new
     ), key AS (
         INSERT INTO usage_usagekey (source, key, fingerprint, event_id, timestamp)
-        SELECT %(source)s, e.key, e.fingerprint, event.id, event.timestamp
-        FROM new e JOIN event USING (key) ORDER BY e.key COLLATE "C"
+        SELECT %(source)s, key, fingerprint, id, timestamp FROM new ORDER BY key COLLATE "C"
     )
-    SELECT key, id FROM event"""
+    SELECT string_agg(id::text, ',' ORDER BY i) FROM new"""
 INSERT_ALERTS = """
     INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
     SELECT * FROM unnest(%(users)s::bigint[], %(features)s::text[], %(windows)s::timestamptz[],
@@ -139,8 +175,8 @@ def lock_counters(wanted: Iterable[CounterKey]) -> dict[CounterKey, Counter]:
                 "windows": times(start for _, _, start in missing),
             },
         )
-        for n, counter_id, used, held in rows:
-            counters[missing[n - 1]] = Counter(counter_id, used, held, used)
+        for n, counter_id, used, held, own_threshold in rows:
+            counters[missing[n - 1]] = Counter(counter_id, used, held, used, own_threshold)
         missing = [key for key in missing if key not in counters]
     return counters
 
@@ -150,39 +186,40 @@ def known_keys(source: str, keys: list[str]) -> list[tuple[str, str, int | None,
     return _fetch_all(KNOWN_KEYS, {"source": source, "keys": texts(keys)}) if keys else []
 
 
-def write_events(
-    source: str,
-    new: Sequence[NewEvent],
-    counters: dict[CounterKey, Counter],
-    days: dict[tuple[int, str, date], list[int]],
-    charges: dict[ChargeKey, list[int]],
-) -> dict[str, int]:
-    """Write the events with their keys, the counters', the days' and the charges' new numbers. Returns {key: the
-    event's id}.
+def write_events(source: str, new: NewEvents, counters: Iterable[Counter]) -> list[int]:
+    """Write the events with their keys, the counters', the days' and the charges' new numbers. Returns the events' ids
+    in their order.
 
     Raises KeyTaken, NoPartition: then the transaction must be taken back.
     """
-    places: dict[CounterKey, tuple[int, Place]] = {}
-    for event in new:
-        places.setdefault(event.counter, (len(places) + 1, event.place))
-    changed = [counter for counter in counters.values() if counter.used != counter.before]
-    own = [place.own for _, place in places.values()]
+    groups = new.groups
+    uses, places = [group.use for group in groups], [group.place for group in groups]
+    own = [place.own for place in places]
+    changed = [counter for counter in counters if counter.used != counter.before]
+    days: dict[tuple[int, str, date], list[int]] = {}
+    charges: dict[tuple[int, str, Charge], list[int]] = {}
+    for group in groups:
+        use, place = group.use, group.place
+        amount, cost = group.accepted * use.amount, group.accepted * place.cost_nanocents
+        _add(days, (use.user_id, place.own.feature, place.day), amount, cost)
+        if place.charge is not None:
+            _add(charges, (use.user_id, use.model, place.charge), amount, cost)
     params = {
         "source": source,
-        "c_users": numbers(user for user, _, _ in places),
-        "c_features": texts(feature for _, feature, _ in places),
-        "c_windows": times(start for _, _, start in places),
-        "c_resets": times(bump.resets_at for bump in own),
-        "c_limits": numbers(bump.limit for bump in own),
-        "ns": numbers(places[event.counter][0] for event in new),
-        "amounts": numbers(event.use.amount for event in new),
-        "times": times(event.place.timestamp for event in new),
-        "keys": texts(event.use.key for event in new),
-        "prints": texts(event.fingerprint for event in new),
-        "models": texts(event.use.model for event in new),
-        "costs": numbers(event.place.cost_nanocents for event in new),
-        "periods": times(event.place.charge.period_start if event.place.charge else None for event in new),
-        "used": numbers(event.used_after for event in new),
+        "users": numbers(use.user_id for use in uses),
+        "features": texts(bump.feature for bump in own),
+        "amounts": numbers(use.amount for use in uses),
+        "times": times(place.timestamp for place in places),
+        "models": texts(use.model for use in uses),
+        "costs": numbers(place.cost_nanocents for place in places),
+        "periods": times(place.charge.period_start if place.charge else None for place in places),
+        "windows": times(bump.window_start for bump in own),
+        "resets": times(bump.resets_at for bump in own),
+        "limits": numbers(bump.limit for bump in own),
+        "prints": texts(group.fingerprint for group in groups),
+        "ns": numbers(new.numbers),
+        "keys": texts(new.keys),
+        "used": numbers(new.used_after),
         "b_ids": numbers(counter.id for counter in changed),
         "b_amounts": numbers(counter.used - counter.before for counter in changed),
         "d_users": numbers(user for user, _, _ in days),
@@ -200,7 +237,14 @@ def write_events(
         "t_costs": numbers(cost for _, cost in charges.values()),
     }
     with told_apart():
-        return dict(_fetch_all(WRITE, params))
+        [(ids,)] = _fetch_all(WRITE, params)
+    return [int(event_id) for event_id in ids.split(",")]
+
+
+def _add(sums: dict[Any, list[int]], key: Any, amount: int, cost: int) -> None:
+    found = sums.setdefault(key, [0, 0])
+    found[0] += amount
+    found[1] += cost
 
 
 def insert_alerts(alerts: Iterable[tuple[int, str, datetime, int]]) -> set[int]:

@@ -1,45 +1,41 @@
 """Counting up to 1,000 events at once: each is answered for itself, in order, and what is accepted is written together.
 
-On PostgreSQL one transaction with one round trip per table: the plans of all users, their own thresholds, their
-counters (locked in one order, so that two batches never wait for each other), the keys that are known; then Python
-decides in the order of the events under those locks, and one statement writes. On sqlite the events are counted one by
-one in one transaction.
+On PostgreSQL one transaction with one round trip per table: the plans of all users, their counters (locked in one
+order, so that two batches never wait for each other), the keys that are known; then Python decides in the order of the
+events under those locks, and one statement writes. Events that say the same but for their key are worked out once.
+
+A batch that is sent again finds all of its keys, a new one none: a few are looked for. All are where one of these is
+known, where something would be refused (it may have been counted before), and when a key turns out to be taken.
+
+On sqlite the events are counted one by one in one transaction.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 
 from django.db import OperationalError, connection, transaction
 from psycopg import errors as pg
 
-from billing.models import UserPlan
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
-from usage.batch_statements import (
-    ChargeKey,
-    CounterKey,
-    NewEvent,
-    insert_alerts,
-    known_keys,
-    lock_counters,
-    write_events,
-)
+from usage.batch_statements import Group, NewEvents, insert_alerts, known_keys, lock_counters, write_events
 from usage.holds import give_back_expired_holds_of
 from usage.limits import thresholds_reached
 from usage.metering import count_or_replay
 from usage.models import UsageKey
 from usage.partitions import make_partition_of
-from usage.plan_facts import plan_facts_of_many, spend_cap_cents
+from usage.plan_facts import plan_facts_of_many
 from usage.replays import answer_of, events_of
 from usage.statements import KeyTaken, NoPartition
-from usage.uses import Asked, Place, Use, place_of
-from usage.warning_choices import own_thresholds_of
+from usage.uses import Asked, Use, place_of
 from usage.warning_mails import ring_for
 
 MOST = 1000
 # Two may meet at a key, or with a plan that changes; three meetings in a row is an overload.
 _TRIES = 5
+# Of up to a thousand keys so many are looked for at first.
+_FEW_KEYS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +46,7 @@ class Invalid:
     error: DomainError
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """usage: UsageOut, with `duplicate` that of the first time; error: why it is `refused`."""
 
     key: str | None
@@ -70,15 +65,15 @@ def record_batch(events: Sequence[Use | Invalid], *, source: str, now: datetime)
         raise InvalidInput({"events": [f"From 1 to {MOST:,} events."]})
     if connection.vendor != "postgresql":
         return _one_by_one(events, now)
-    look_for_expired = True
+    look_for_expired, look_for_all_keys = True, False
     for _ in range(_TRIES):
         try:
             with transaction.atomic():
-                return _Batch(events, source, now, look_for_expired).run()
+                return _Batch(events, source, now, look_for_expired, look_for_all_keys).run()
         except _HoldsInTheWay as error:
             look_for_expired = bool(give_back_expired_holds_of(error.user_ids, now))
         except KeyTaken:
-            continue
+            look_for_all_keys = True
         except NoPartition:
             for month in {(use.sent_at or now).strftime("%Y%m"): use for use in _uses(events)}.values():
                 make_partition_of(month.sent_at or now)
@@ -88,16 +83,15 @@ def record_batch(events: Sequence[Use | Invalid], *, source: str, now: datetime)
     raise ServiceUnavailable()
 
 
-def _can_be_warned(use: Use, user_plan: UserPlan | None) -> bool:
-    """Of a limit of the plan, or of the customer's own cap."""
-    return user_plan is not None and (use.metered.limit_field is not None or spend_cap_cents(user_plan) is not None)
-
-
 def _uses(events: Sequence[Use | Invalid]) -> list[Use]:
     return [event for event in events if isinstance(event, Use)]
 
 
 # --- PostgreSQL: all together -----------------------------------------------------------------------------------------
+
+
+# {key: (fingerprint, UsageOut)} of what is counted.
+_Counted = dict[str, tuple[str, dict[str, Any] | None]]
 
 
 class _HoldsInTheWay(Exception):
@@ -110,116 +104,126 @@ class _HoldsInTheWay(Exception):
 class _Batch:
     """One try, inside a transaction."""
 
-    def __init__(self, events: Sequence[Use | Invalid], source: str, now: datetime, look_for_expired: bool) -> None:
+    def __init__(
+        self,
+        events: Sequence[Use | Invalid],
+        source: str,
+        now: datetime,
+        look_for_expired: bool,
+        look_for_all_keys: bool,
+    ) -> None:
         self.events = events
         self.source = source
         self.now = now
         self.look_for_expired = look_for_expired
-        self.answers: list[Answer | None] = [None] * len(events)
-        self.new: list[NewEvent] = []
-        # {key: (fingerprint, UsageOut)} of what is counted, before or in this batch.
-        self.counted: dict[str, tuple[str, dict[str, Any] | None]] = {}
-        self.days: dict[tuple[int, str, date], list[int]] = {}
-        self.charges: dict[ChargeKey, list[int]] = {}
-        self.alerts: set[tuple[int, str, datetime, int]] = set()
-        self.in_the_way: set[int] = set()
+        self.look_for_all_keys = look_for_all_keys
+        self.asked = Asked()
 
     def run(self) -> list[Answer]:
-        places = self._places()
-        wanted = {
-            (use.user_id, bump.feature, bump.window_start)
-            for use, place in zip(self.events, places, strict=True)
-            if isinstance(place, Place) and isinstance(use, Use)
-            for bump in place.bumps
-        }
-        self.counters = lock_counters(wanted)
-        self.counted = self._counted_before()
-        for i, (event, place) in enumerate(zip(self.events, places, strict=True)):
-            self.answers[i] = self._answer(event, place)
+        where = self._groups()
+        groups = [group for group in dict.fromkeys(where) if isinstance(group, Group)]
+        counters = lock_counters({key for group in groups for key in group.counter_keys})
+        for group in groups:
+            group.counters = [counters[key] for key in group.counter_keys]
+        answers = self._answers(where, groups)
         if self.in_the_way and self.look_for_expired:
             raise _HoldsInTheWay(sorted(self.in_the_way))
-        if self.new:
-            ids = write_events(self.source, self.new, self.counters, self.days, self.charges)
-            for new in self.new:
-                new.usage["id"] = ids[new.use.key]
-        if self.alerts:
-            ring_for(insert_alerts(self.alerts))
-        return [answer for answer in self.answers if answer is not None]
+        if self.new.usages:
+            ids = write_events(self.source, self.new, counters.values())
+            for usage, event_id in zip(self.new.usages, ids, strict=True):
+                usage["id"] = event_id
+        if alerts := {alert for group in groups for alert in _alerts(group)}:
+            ring_for(insert_alerts(alerts))
+        return answers
 
-    def _places(self) -> list[Place | DomainError]:
+    def _answers(self, where: list[Group | DomainError], groups: list[Group]) -> list[Answer]:
+        keys = [use.key for use in _uses(self.events)]
+        if not self.look_for_all_keys and not self._counted_before(keys[:: len(keys) // _FEW_KEYS + 1]):
+            answers = self._decide({}, where, groups)
+            if all(answer.status != "refused" for answer in answers):
+                return answers
+        return self._decide(self._counted_before(keys), where, groups)
+
+    def _decide(self, counted: _Counted, where: list[Group | DomainError], groups: list[Group]) -> list[Answer]:
+        self.counted = counted  # and what this batch adds to it
+        self.new = NewEvents()
+        self.in_the_way: set[int] = set()
+        for group in groups:
+            group.begin()
+        return [self._answer(event, group) for event, group in zip(self.events, where, strict=True)]
+
+    def _groups(self) -> list[Group | DomainError]:
+        """Where each event counts, or why it does not."""
         users = sorted({use.user_id for use in _uses(self.events)})
         plans = plan_facts_of_many(users) if users else {}
-        warned = sorted({use.user_id for use in _uses(self.events) if _can_be_warned(use, plans.get(use.user_id))})
-        self.own_thresholds = own_thresholds_of(warned) if warned else {}
-        self.asked = Asked()
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
-        places: list[Place | DomainError] = []
+        groups: dict[tuple[Any, ...], Group | DomainError] = {}
+        where: list[Group | DomainError] = []
         for event in self.events:
             if isinstance(event, Invalid):
-                places.append(event.error)
+                where.append(event.error)
                 continue
-            try:
-                places.append(place_of(event, plans.get(event.user_id), self.now, self.asked))
-            except DomainError as error:
-                places.append(error)
-        return places
+            user_id, metered, amount, _, _, model, size_mb, sent_at, level = event
+            says = (user_id, metered.name, amount, model, size_mb, sent_at, level)
+            if (group := groups.get(says)) is None:
+                try:
+                    group = Group(event, place_of(event, plans.get(user_id), self.now, self.asked))
+                except DomainError as error:
+                    group = error
+                groups[says] = group
+            where.append(group)
+        return where
 
-    def _counted_before(self) -> dict[str, tuple[str, dict[str, Any] | None]]:
-        keys = known_keys(self.source, [use.key for use in _uses(self.events)])
-        rows = events_of([UsageKey(event_id=event_id, timestamp=moment) for _, _, event_id, moment in keys])
+    def _counted_before(self, keys: list[str]) -> _Counted:
+        found = known_keys(self.source, keys)
+        rows = events_of([UsageKey(event_id=event_id, timestamp=moment) for _, _, event_id, moment in found])
         return {
             key: (fingerprint, answer_of(rows[event_id]).event if event_id in rows else None)
-            for key, fingerprint, event_id, _ in keys
+            for key, fingerprint, event_id, _ in found
         }
 
-    def _answer(self, event: Use | Invalid, place: Place | DomainError) -> Answer:
+    def _answer(self, event: Use | Invalid, group: Group | DomainError) -> Answer:
         if isinstance(event, Invalid):
             return Answer(event.key, "refused", None, event.error)
-        fingerprint = event.fingerprint
-        if (known := self.counted.get(event.key)) is not None:
-            if known[0] != fingerprint:
-                return Answer(event.key, "refused", None, IdempotencyKeyReused())
-            return Answer(event.key, "duplicate", known[1], None)
-        if isinstance(place, DomainError):
-            return Answer(event.key, "refused", None, place)
-        for bump in place.bumps:
-            used, held = self.counters[event.user_id, bump.feature, bump.window_start].state
-            if not bump.fits(used, held):
-                if held and bump.amount > 0:
+        key = event.key
+        if (known := self.counted.get(key)) is not None:
+            if known[0] != (group.fingerprint if isinstance(group, Group) else event.fingerprint):
+                return Answer(key, "refused", None, IdempotencyKeyReused())
+            return Answer(key, "duplicate", known[1], None)
+        if not isinstance(group, Group):
+            return Answer(key, "refused", None, group)
+        bumps, counters = group.place.bumps, group.counters
+        for bump, counter in zip(bumps, counters, strict=True):
+            if not bump.fits(counter.used, counter.held):
+                if counter.held and bump.amount > 0:
                     self.in_the_way.add(event.user_id)
-                return Answer(event.key, "refused", None, bump.refusal(event, used, held, self.asked))
-        return self._accept(event, place, fingerprint)
-
-    def _accept(self, use: Use, place: Place, fingerprint: str) -> Answer:
-        for bump in place.bumps:
-            self.counters[use.user_id, bump.feature, bump.window_start].used += bump.amount
-        own = place.own
-        key: CounterKey = (use.user_id, own.feature, own.window_start)
-        used = self.counters[key].used
+                return Answer(key, "refused", None, bump.refusal(event, counter.used, counter.held, self.asked))
+        for bump, counter in zip(bumps, counters, strict=True):
+            counter.used += bump.amount
+        if group.warned is not None:
+            group.most_used = max(group.most_used, counters[group.warned].used)
         usage = {
             "id": 0,
-            "user_id": use.user_id,
-            "feature": own.feature,
-            "amount": use.amount,
-            "timestamp": place.timestamp,
+            "user_id": event.user_id,
+            "feature": bumps[0].feature,
+            "amount": event.amount,
+            "timestamp": group.place.timestamp,
         }
-        self.new.append(NewEvent(use, place, key, used, fingerprint, usage))
-        self.counted[use.key] = fingerprint, usage
-        day = self.days.setdefault((use.user_id, own.feature, place.day), [0, 0])
-        day[0] += use.amount
-        day[1] += place.cost_nanocents
-        if place.charge is not None:
-            charged = self.charges.setdefault((use.user_id, use.model, place.charge), [0, 0])
-            charged[0] += use.amount
-            charged[1] += place.cost_nanocents
-        if (warned := place.warned) is not None:
-            bump = place.bumps[warned]
-            used = self.counters[use.user_id, bump.feature, bump.window_start].used
-            own_threshold = self.own_thresholds.get((use.user_id, bump.feature))
-            for percent in thresholds_reached(used, bump.limit, own_threshold):
-                self.alerts.add((use.user_id, bump.feature, place.alert_window, percent))
-        return Answer(use.key, "accepted", usage, None)
+        self.counted[key] = group.fingerprint, usage
+        self.new.add(group, key, usage)
+        return Answer(key, "accepted", usage, None)
+
+
+def _alerts(group: Group) -> list[tuple[int, str, datetime, int]]:
+    """What thresholds its events have reached: rows of UsageAlert."""
+    if group.warned is None or not group.accepted:
+        return []
+    bump, own_threshold = group.place.bumps[group.warned], group.counters[group.warned].own_threshold
+    return [
+        (group.use.user_id, bump.feature, group.place.alert_window, percent)
+        for percent in thresholds_reached(group.most_used, bump.limit, own_threshold)
+    ]
 
 
 # --- sqlite: one by one -----------------------------------------------------------------------------------------------

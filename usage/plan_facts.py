@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from billing.models import Plan, UserPlan
-from usage.arrays import numbers, texts, times
+from usage.arrays import array, number, numbers, text, time
 from usage.models import SpendCap
 from usage.prepared import prepared
 
@@ -50,26 +50,29 @@ _NO_CAP = -1
 # A condition for SQL, with the parameters of `proof`. Sync writes `synced_at` with every look, saving a plan
 # `updated_at`; the customer's own cap is compared itself. `+ 0`: without statistics PostgreSQL would rather walk
 # through all subscribers of the plan by its index.
-STILL_HOLD = """EXISTS (SELECT 1 FROM billing_userplan up
+_HOLDS = """EXISTS (SELECT 1 FROM billing_userplan up
     WHERE up.id = %(user_plan_id)s AND up.is_live AND up.status = %(status)s AND up.synced_at = %(synced_at)s
       AND up.plan_id + 0 = %(plan_id)s
-      AND COALESCE((SELECT s.cents FROM usage_spendcap s WHERE s.user_id = up.user_id), -1) = %(spend_cap)s)
-    AND EXISTS (SELECT 1 FROM billing_plan p WHERE p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s)"""
+      AND COALESCE((SELECT s.cents FROM usage_spendcap s WHERE s.user_id = up.user_id), -1) = %(spend_cap)s {each})
+    AND EXISTS (SELECT 1 FROM billing_plan p
+    WHERE p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s {each})"""
+STILL_HOLD = _HOLDS.format(each="")
 
-# How each parameter of `proof` goes in for many at once.
-_PROOF_ARRAYS: dict[str, Callable[[Iterable[Any]], str]] = {
-    "user_plan_id": numbers,
-    "status": texts,
-    "synced_at": times,
-    "plan_id": numbers,
-    "plan_updated_at": times,
-    "spend_cap": numbers,
+# How each parameter of `proof` is written into an array, for many at once.
+_PROOF_ELEMENTS: dict[str, Callable[[Any], str]] = {
+    "user_plan_id": number,
+    "status": text,
+    "synced_at": time,
+    "plan_id": number,
+    "plan_updated_at": time,
+    "spend_cap": number,
 }
-_OF_EACH = re.sub(r"%[(](\w+)[)]s", r"w.\1", STILL_HOLD)
+# With an OFFSET each is looked up; without, PostgreSQL may read the plans of all subscribers into a hash first.
+_OF_EACH = re.sub(r"%[(](\w+)[)]s", r"w.\1", _HOLDS.format(each="OFFSET 0"))
 _NO_LONGER_HOLD = f"""
     SELECT w.user_plan_id FROM unnest(%(user_plan_id)s::bigint[], %(status)s::text[], %(synced_at)s::timestamptz[],
         %(plan_id)s::bigint[], %(plan_updated_at)s::timestamptz[], %(spend_cap)s::bigint[])
-    AS w ({", ".join(_PROOF_ARRAYS)})
+    AS w ({", ".join(_PROOF_ELEMENTS)})
     WHERE NOT ({_OF_EACH})"""
 
 _remembered: dict[int, UserPlan] = {}
@@ -112,8 +115,8 @@ def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
     remembered = {user_id: facts for user_id in user_ids if (facts := _remembered.get(user_id)) is not None}
     if not remembered:
         return {}
-    proofs = [proof(user_plan) for user_plan in remembered.values()]
-    arrays = {name: array([each[name] for each in proofs]) for name, array in _PROOF_ARRAYS.items()}
+    columns = zip(*map(_proof_elements, remembered.values()), strict=True)
+    arrays = dict(zip(_PROOF_ELEMENTS, map(array, columns), strict=True))
     with prepared(), connection.cursor() as cursor:
         cursor.execute(_NO_LONGER_HOLD, arrays)
         changed = {user_plan_id for (user_plan_id,) in cursor.fetchall()}
@@ -200,6 +203,14 @@ def proof(user_plan: UserPlan) -> dict[str, Any]:
     """The parameters of STILL_HOLD. Made once: nobody changes facts."""
     if (made := user_plan.__dict__.get("_proof")) is None:
         made = user_plan._proof = _make_proof(user_plan)
+    return made
+
+
+def _proof_elements(user_plan: UserPlan) -> tuple[str, ...]:
+    """The same, each written into an array. Made once, too: batches send a thousand of them."""
+    if (made := user_plan.__dict__.get("_elements")) is None:
+        values = proof(user_plan)
+        made = user_plan._elements = tuple(write(values[name]) for name, write in _PROOF_ELEMENTS.items())
     return made
 
 

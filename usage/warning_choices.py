@@ -33,14 +33,6 @@ def choices_of(user_id: int) -> dict[str, Choice]:
     return {feature: chosen.get(feature, DEFAULT) for feature in WARNS}
 
 
-def own_thresholds_of(user_ids: list[int]) -> dict[tuple[int, str], int]:
-    """{(user, feature): percent} of those who have one. One query."""
-    own = UsageWarningChoice.objects.filter(user_id__in=user_ids, own_threshold__isnull=False)
-    return {
-        (user, feature): percent for user, feature, percent in own.values_list("user_id", "feature", "own_threshold")
-    }
-
-
 @transaction.atomic
 def set_warning_choices(user_id: int, choices: dict[str, Choice]) -> None:
     """Choose for these features; the others stay as they are. Raises InvalidInput."""

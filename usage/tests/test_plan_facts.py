@@ -1,7 +1,9 @@
 """What limits know of a plan: one look and a look at many say the same, on every database."""
 
+from copy import copy
+
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.models import UserPlan
 from usage.batches import record_batch
@@ -91,3 +93,34 @@ def test_of_many_only_those_that_changed_are_read_anew(alice, bob, give_plan, ma
     plan.file_limit = 99
     plan.save()
     assert plan_facts_of_many([alice.pk, 0])[alice.pk].plan.file_limit == 99
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_batch_looks_at_its_own_customers_and_at_no_others(
+    give_plan, django_user_model, django_capture_on_commit_callbacks
+):
+    users = django_user_model.objects.bulk_create(
+        django_user_model(email=f"user{n}@example.com", password="!") for n in range(3000)
+    )
+    plans = [give_plan(users[0])]
+    for user in users[1:]:
+        plans.append(copy(plans[0]))
+        plans[-1].pk, plans[-1].user_id, plans[-1].stripe_subscription_id = None, user.pk, f"sub_of_{user.pk}"
+    UserPlan.objects.bulk_create(plans[1:])
+    some = [user.pk for user in users[:1000]]
+    with django_capture_on_commit_callbacks(execute=True):
+        plan_facts_of_many(some)
+    plans_of_the_server = []
+
+    def explain(execute, sql, params, many, context):
+        plans_of_the_server.extend(
+            line for (line,) in execute(f"EXPLAIN {sql}", params, many, context) or context["cursor"]
+        )
+        return execute(sql, params, many, context)
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE billing_userplan, billing_plan")
+    with connection.execute_wrapper(explain):
+        assert len(plan_facts_of_many(some)) == 1000
+    assert any("Index Scan using billing_userplan_pkey" in line for line in plans_of_the_server)
+    assert not any("Seq Scan on billing_userplan" in line for line in plans_of_the_server), plans_of_the_server

@@ -96,6 +96,36 @@ def test_a_batch_that_is_sent_again_counts_nothing(alice, give_plan):
     assert used() == {(alice.pk, "synthetic_rows"): 60}
 
 
+@pytest.mark.parametrize("counted", range(25))
+def test_one_of_many_that_was_counted_before_is_found_wherever_it_stands(counted, alice, give_plan, use):
+    """Not all keys are looked for at first."""
+    give_plan(alice)
+    first = use(alice, "synthetic_rows", 10, key=f"k{counted}").event
+    answers = batch(*(event(alice, f"k{n}") for n in range(25)))
+    assert told(answers) == ["accepted"] * counted + ["duplicate"] + ["accepted"] * (24 - counted)
+    assert answers[counted].usage == first
+    assert used() == {(alice.pk, "synthetic_rows"): 250}
+    assert UsageEvent.objects.count() == UsageKey.objects.count() == 25
+
+
+@pytest.mark.parametrize("counted", [0, 1, 24])
+def test_what_was_counted_before_is_a_duplicate_although_nothing_fits_any_more(counted, alice, give_plan, use):
+    give_plan(alice)
+    use(alice, "synthetic_rows", 10, key=f"k{counted}")
+    use(alice, "synthetic_rows", 990, key="the rest")
+    answers = batch(*(event(alice, f"k{n}") for n in range(25)))
+    assert told(answers) == ["limit_exceeded"] * counted + ["duplicate"] + ["limit_exceeded"] * (24 - counted)
+    assert used() == {(alice.pk, "synthetic_rows"): 1000}
+
+
+def test_one_of_many_with_another_body_counts_nothing(alice, give_plan, use):
+    give_plan(alice)
+    use(alice, "synthetic_rows", 11, key="k1")
+    answers = batch(*(event(alice, f"k{n}") for n in range(25)))
+    assert told(answers) == ["accepted", "idempotency_key_reused"] + ["accepted"] * 23
+    assert used() == {(alice.pk, "synthetic_rows"): 11 + 240}
+
+
 def test_a_key_twice_in_one_batch(alice, give_plan):
     give_plan(alice)
     answers = batch(event(alice, "k"), event(alice, "k"), event(alice, "k", amount=11))
