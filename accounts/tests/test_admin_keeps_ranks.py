@@ -41,6 +41,7 @@ def test_nobody_raises_themselves(supporter, client):
     assert not supporter.is_superuser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["change/", "password/", "delete/"])
 def test_a_colleague_is_changed_by_superusers_only(supporter, staff, client, path):
     password = "a new and long password"

@@ -56,6 +56,7 @@ def test_saving_anything_else_ends_nothing(alice, log_in):
     assert RefreshTokenFamily.objects.live().exists()
 
 
+@pytest.mark.slow
 def test_a_stronger_hash_of_the_same_password_ends_nothing(alice, log_in, settings):
     log_in(alice)
     settings.PASSWORD_HASHERS = [

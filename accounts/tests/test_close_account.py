@@ -185,6 +185,7 @@ def test_a_stranger_is_sent_to_the_log_in(client, db):
     assert client.post(PAGE, {"password": "x"}).status_code == 302
 
 
+@pytest.mark.slow
 def test_no_other_mail_is_written_to_who_has_left(alice, pro, stripe, deliver, django_capture_on_commit_callbacks):
     BillingMail.objects.update(sent_at=None)
     mail.outbox.clear()

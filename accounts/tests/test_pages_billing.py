@@ -163,6 +163,7 @@ def test_a_bill_that_a_discount_made_nothing_is_shown(client, alice, plans, stri
     assert "$0.00" in words(client.get(BILLING))
 
 
+@pytest.mark.slow
 def test_a_page_of_bills_over_nothing_says_so_and_leads_on(client, alice, plans, stripe):
     client.force_login(alice)
     purchase_plan(alice, plans["explorer"].pk, 1)

@@ -99,6 +99,7 @@ def test_a_look_changes_nothing(buy, ask, plans, alice, stripe):
     assert len(stripe.objects("event")) == events
 
 
+@pytest.mark.slow
 def test_a_quote_that_is_too_old_is_shown_anew_and_can_be_confirmed(buy, ask, confirm, alice, plans, monkeypatch):
     buy("pro")
     page = ask(plans["team"])
@@ -112,6 +113,7 @@ def test_a_quote_that_is_too_old_is_shown_anew_and_can_be_confirmed(buy, ask, co
     assert live_plan(alice.pk).plan == plans["team"]
 
 
+@pytest.mark.slow
 def test_an_amount_that_has_changed_is_shown_anew(buy, ask, confirm, alice, plans, stripe):
     buy("pro")
     page = ask(plans["team"])
@@ -255,6 +257,7 @@ def test_a_month_and_a_year_can_be_compared_on_the_page(buy, ask, plans):
     assert 'name="months" value="12" id="interval-year" checked' in html(page)
 
 
+@pytest.mark.slow
 def test_another_time_of_paying_is_told_as_that_and_not_as_another_plan(buy, ask, confirm, client, plans):
     buy("pro")
     said = words(client.get(confirm(ask(plans["pro"], 12))["Location"]))

@@ -90,6 +90,7 @@ def test_who_has_used_nothing_sees_the_call_that_records_the_first_use(customer,
     assert "/api/usage/events" not in words(customer.get(PAGE))
 
 
+@pytest.mark.slow
 def test_the_same_number_of_queries_with_nothing_and_with_a_lot(customer, alice, subscribe, use):
     plan = subscribe(alice)
     plan.start_date = timezone.now() - timedelta(days=40)

@@ -17,6 +17,7 @@ def test_the_index_has_one_line_for_all_of_them_at_its_end(admin):
     assert "Customers" in admin.get("/admin/djstripe/").content.decode()
 
 
+@pytest.mark.slow
 def test_what_was_mirrored_is_shown_and_not_edited(admin, alice, plans, deliver):
     purchase_plan(alice, plans["explorer"].pk, 1)
     deliver()
@@ -31,6 +32,7 @@ def test_what_was_mirrored_is_shown_and_not_edited(admin, alice, plans, deliver)
     assert admin.get("/admin/djstripe/customer/add/").status_code == 403
 
 
+@pytest.mark.slow
 def test_every_list_opens(admin):
     for model in [model for model in django_admin.site._registry if model._meta.app_label == "djstripe"]:
         assert admin.get(f"/admin/djstripe/{model._meta.model_name}/").status_code == 200, model

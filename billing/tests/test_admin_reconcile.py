@@ -17,6 +17,7 @@ def drifted(alice, plans):
     return UserPlan.objects.get()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["billing/userplan", "accounts/user"])
 def test_a_user_is_compared_and_what_changed_is_said(admin, alice, drifted, of):
     row = {"billing/userplan": drifted.pk, "accounts/user": alice.pk}[of]

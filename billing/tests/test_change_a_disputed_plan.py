@@ -19,6 +19,7 @@ def disputed(buy, deliver, stripe):
     return customer
 
 
+@pytest.mark.slow
 def test_an_upgrade_is_refused_and_leaves_no_credit(alice, plans, stripe, disputed):
     with pytest.raises(PaymentDisputed):
         purchase_plan(alice, plans["team"].pk, 1)

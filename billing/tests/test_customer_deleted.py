@@ -18,6 +18,7 @@ def deleted(buy, deliver, stripe, post_event):
     return lambda: post_event(event)
 
 
+@pytest.mark.slow
 def test_the_plan_ends_and_the_customer_is_let_go(alice, deleted):
     assert deleted().json() == {"status": "processed"}
     assert live_plan(alice.pk) is None
@@ -26,11 +27,13 @@ def test_the_plan_ends_and_the_customer_is_let_go(alice, deleted):
     assert BillingMail.objects.filter(user=alice, kind="ended").count() == 1
 
 
+@pytest.mark.slow
 def test_twice_is_once(alice, deleted):
     deleted()
     assert deleted().json() == {"status": "ignored"}
 
 
+@pytest.mark.slow
 def test_they_can_buy_again(alice, plans, deleted):
     deleted()
     plan = purchase_plan(alice, plans["explorer"].pk, 1)
@@ -47,6 +50,7 @@ def test_the_event_alone_is_no_proof(alice, buy, client, stripe):
     assert BillingAccount.objects.get(user=alice).stripe_customer_id == customer
 
 
+@pytest.mark.slow
 def test_while_stripe_is_down_it_is_asked_to_come_again(alice, deleted, stripe):
     stripe.chaos(no_answer=1.0)
     assert deleted().status_code == 503

@@ -28,6 +28,7 @@ def close(stripe, evidence):
     stripe.client.v1.disputes.update(dispute["id"], {"evidence": {"uncategorized_text": evidence}, "submit": True})
 
 
+@pytest.mark.slow
 def test_it_is_withdrawn_when_the_bank_takes_the_payment_back(alice, stripe, deliver, with_credit):
     deliver()
     assert stripe.get(with_credit)["balance"] == 0

@@ -27,6 +27,7 @@ def close(stripe, dispute, evidence):
     stripe.client.v1.disputes.update(dispute["id"], {"evidence": {"uncategorized_text": evidence}, "submit": True})
 
 
+@pytest.mark.slow
 def test_it_serves_for_the_grace_and_then_not(alice, disputed):
     plan = UserPlan.objects.get()
     assert plan.is_live and plan.disputed_since is not None
@@ -35,6 +36,7 @@ def test_it_serves_for_the_grace_and_then_not(alice, disputed):
     assert not plan.is_active(plan.disputed_since + timedelta(days=7))
 
 
+@pytest.mark.slow
 def test_won_it_is_over(alice, stripe, deliver, disputed):
     close(stripe, disputed, "winning_evidence")
     deliver()

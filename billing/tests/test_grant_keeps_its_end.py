@@ -25,6 +25,7 @@ def in_the_portal(alice, stripe):
     return stripe.portal(stripe.objects("billing_portal.session")[-1])
 
 
+@pytest.mark.slow
 def test_not_to_cancel_it_makes_nobody_pay_for_it(alice, stripe, granted, in_the_portal, deliver):
     in_the_portal.change_card("4242424242424242")
     in_the_portal.keep()
@@ -35,6 +36,7 @@ def test_not_to_cancel_it_makes_nobody_pay_for_it(alice, stripe, granted, in_the
     assert [charge for charge in stripe.objects("charge") if charge["paid"]] == []
 
 
+@pytest.mark.slow
 def test_without_a_card_it_gets_no_grace_after_its_end(alice, stripe, granted, in_the_portal, deliver):
     in_the_portal.keep()
     deliver()

@@ -61,6 +61,7 @@ def sweep():
         sweep_billing_mails()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_it_is_sent_after_the_commit_to_the_address_of_the_log_in(alice, plans, mailoutbox):
     purchase_plan(alice, plans["explorer"].pk, 1)

@@ -42,6 +42,7 @@ def test_it_is_one_though_no_event_comes_at_all(alice, buy, told, stripe):
     assert told() == ["receipt"]
 
 
+@pytest.mark.slow
 def test_and_none_more_when_the_events_come_late(buy, told, deliver):
     buy("pro")
     deliver()
@@ -200,6 +201,7 @@ def test_each_failed_try_is_told_with_its_cause_and_its_dates(alice, stripe, buy
     assert told() == ["receipt"]
 
 
+@pytest.mark.slow
 def test_a_plan_that_nobody_paid_says_so_when_it_ends(alice, stripe, buy, told, facts_of):
     customer = buy("pro")
     stripe.card_starts_failing(customer)
@@ -392,6 +394,7 @@ def test_two_purchases_are_told_as_what_became_of_them(alice, plans, stripe, tol
     assert told() == ["receipt"]  # of the older one; its refund is told by `replaced` already
 
 
+@pytest.mark.slow
 def test_a_refund_by_hand_is_told(alice, stripe, buy, told, facts_of, deliver):
     buy("pro")
     deliver()
@@ -422,6 +425,7 @@ def test_the_reconcile_finds_what_no_event_told(alice, stripe, buy, told):
     assert told() == ["receipt"] * 2
 
 
+@pytest.mark.slow
 def test_a_receipt_of_tokens_alone_is_for_them_and_not_for_the_free_plan_that_followed(
     alice, plans, buy, facts_of, stripe, deliver
 ):

@@ -85,6 +85,7 @@ def test_a_row_that_was_lost_comes_back(alice, buy, reconcile):
     assert Drift.objects.get().reason == "We had no row of it."
 
 
+@pytest.mark.slow
 def test_a_dry_run_changes_nothing_here_or_at_stripe(alice, bob, plans, buy, reconcile, stripe):
     buy(alice)
     UserPlan.objects.update(status="past_due")

@@ -47,6 +47,7 @@ def killed_after(monkeypatch, users):
     return seen
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_with_the_next_user(customers, monkeypatch, capsys):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, 4)
@@ -67,6 +68,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_next_user(customers, monkeypat
     assert UserPlan.objects.live().count() == 10
 
 
+@pytest.mark.slow
 def test_restart_begins_anew(customers, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, 4)
@@ -78,6 +80,7 @@ def test_restart_begins_anew(customers, monkeypatch):
     assert new.drifts.count() == 6
 
 
+@pytest.mark.slow
 def test_a_dry_run_does_not_go_on_with_a_real_one(customers, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, 4)
@@ -87,6 +90,7 @@ def test_a_dry_run_does_not_go_on_with_a_real_one(customers, monkeypatch):
     assert ReconcileRun.objects.get(is_dry_run=True).users_checked == 10
 
 
+@pytest.mark.slow
 def test_two_workers_are_not_at_one_run(customers):
     run = reconcile.begin(reconcile.NIGHTLY)
     ReconcileRun.objects.update(worker="elsewhere:1")
@@ -100,6 +104,7 @@ def test_two_workers_are_not_at_one_run(customers):
     assert ReconcileRun.objects.get().stage == "done"
 
 
+@pytest.mark.slow
 def test_a_worker_of_this_machine_that_is_no_more_is_not_waited_for(customers):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -108,6 +113,7 @@ def test_a_worker_of_this_machine_that_is_no_more_is_not_waited_for(customers):
     assert reconcile.work(run)
 
 
+@pytest.mark.slow
 def test_a_user_who_cannot_be_checked_stops_nobody(customers, monkeypatch, caplog):
     check = reconcile.check_user
 
@@ -126,6 +132,7 @@ def test_a_user_who_cannot_be_checked_stops_nobody(customers, monkeypatch, caplo
     assert "a surprise" in caplog.text
 
 
+@pytest.mark.slow
 def test_one_answer_that_is_missing_is_asked_for_again(customers, stripe):
     stripe.chaos(seed=5, rate_limited=0.05)
     try:
@@ -138,6 +145,7 @@ def test_one_answer_that_is_missing_is_asked_for_again(customers, stripe):
     assert run.drifts.filter(is_healed=True).count() + run.drifts.filter(kind="not_checked").count() >= 10
 
 
+@pytest.mark.slow
 def test_when_stripe_is_down_it_stops_and_later_goes_on_with_those_it_could_not_ask(customers, monkeypatch):
     check, asked = reconcile.check_user, []
 
@@ -159,6 +167,7 @@ def test_when_stripe_is_down_it_stops_and_later_goes_on_with_those_it_could_not_
     assert (run.users_checked, run.drifts.filter(is_healed=True).count()) == (10, 10)
 
 
+@pytest.mark.slow
 def test_the_nightly_task_works_in_slices_and_rings_for_the_next(customers, settings, monkeypatch):
     settings.CELERY_TASK_ALWAYS_EAGER = False
     rung = []
@@ -231,6 +240,7 @@ def test_every_call_of_a_run_keeps_to_the_pace(customers, settings, stripe):
     assert (len(seen) - 1) / (seen[-1] - seen[0]) < 55
 
 
+@pytest.mark.slow
 def test_beyond_a_terminal_it_tells_in_lines(customers, monkeypatch, capsys):
     from billing.management.commands import reconcile as command
 
@@ -241,6 +251,7 @@ def test_beyond_a_terminal_it_tells_in_lines(customers, monkeypatch, capsys):
     assert "\r" not in out
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_draws_a_bar(customers, monkeypatch, capsys):
     from django.core.management.base import OutputWrapper
 

@@ -152,7 +152,7 @@ def is_a_503_that_says_when_to_come_back(answer):
     return True
 
 
-@pytest.mark.parametrize("kind", ["slow", "asks us to wait", "fails", "is down"])
+@pytest.mark.parametrize("kind", [pytest.param("slow", marks=pytest.mark.slow), "asks us to wait", "fails", "is down"])
 @pytest.mark.parametrize("button", BUTTONS)
 def test_nothing_is_done_and_pressing_again_does_it(client, plans, stand, seen, trouble, button, kind):
     before, wanted = BUTTONS[button]
@@ -170,6 +170,7 @@ def test_nothing_is_done_and_pressing_again_does_it(client, plans, stand, seen, 
     assert left.get("charged", 0) <= 9900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("button", [name for name in BUTTONS if name not in ("preview", "portal", "invoices")])
 def test_an_answer_that_is_lost_is_not_done_twice(client, plans, stand, seen, trouble, button):
     before, wanted = BUTTONS[button]
@@ -200,6 +201,7 @@ def test_a_call_that_ran_into_its_time_out_is_not_repeated(client, plans, stand,
     assert len([path for path in asked if path == "/v1/subscriptions"]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_pages_say_so_and_lead_on(client, plans, stand, trouble):
     stand(PRO)

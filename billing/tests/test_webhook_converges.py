@@ -28,6 +28,7 @@ def assert_one_plan(stripe, session, user):
     assert int(plan.current_period_end.timestamp()) == item["current_period_end"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_before_the_redirect(alice, stripe, paid, deliver):
     assert deliver()
@@ -36,6 +37,7 @@ def test_before_the_redirect(alice, stripe, paid, deliver):
     assert_one_plan(stripe, paid, alice)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_after_the_redirect(alice, stripe, paid, deliver):
     assert confirm_checkout(alice, paid["id"]).state == "active"
@@ -59,6 +61,7 @@ def test_in_any_order_and_any_number(alice, stripe, paid, post_event, seed):
     assert_one_plan(stripe, paid, alice)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_an_old_event_after_the_end_does_not_bring_the_plan_back(alice, stripe, paid, post_event):
     from billing.subscriptions import cancel_plan
@@ -79,6 +82,7 @@ def test_the_second_sending_is_a_duplicate(stripe, paid, post_event):
     assert post_event(event).json() == {"status": "duplicate"}
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_djstripe_keeps_its_mirror(stripe, paid, deliver):
     deliver()
@@ -86,6 +90,7 @@ def test_djstripe_keeps_its_mirror(stripe, paid, deliver):
     assert Event.objects.count() == WebhookEventTrigger.objects.filter(processed=True).count()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_four_at_once(alice, stripe, paid, post_event):
     """Every event of the purchase by four threads at the same moment: each is stored once, there is one plan."""

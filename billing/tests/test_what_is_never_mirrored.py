@@ -22,6 +22,7 @@ def deletions(stripe):
     stripe.sandbox.observers.remove(note)
 
 
+@pytest.mark.slow
 def test_a_deleted_customer_stays_and_is_not_deleted_again(alice, plans, stripe, deliver, post_event, deletions):
     customer = ensure_customer(alice)
     deliver()

@@ -96,6 +96,7 @@ def test_a_python_that_is_gone_means_a_new_environment(
     assert done.count("create") == 2
 
 
+@pytest.mark.slow
 def test_two_at_once_install_once(tmp_path: Path, files: tuple[Path, Path]) -> None:
     (tmp_path / "count").touch()
     script = tmp_path / "two.py"

@@ -12,6 +12,7 @@ def test_the_api_s_private_answers_are_kept_by_nobody(client, alice, name):
     assert client.get(reverse(name)).headers["Cache-Control"] == "private, no-store"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["home", "pricing", "accounts:settings"])
 def test_pages_are_kept_by_no_proxy(client, alice, name):
     client.force_login(alice)

@@ -147,6 +147,7 @@ def test_bodies(name, caller, settings):
     assert counts() == before
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", WRITES)
 def test_values(name, caller, settings):

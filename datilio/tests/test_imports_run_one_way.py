@@ -28,6 +28,7 @@ def imported_packages(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", FORBIDDEN)
 def test_imports_run_one_way(app):
     wrong = {}

@@ -44,6 +44,7 @@ def test_what_is_fine_is_read_as_json_reads_it():
     assert strict_loads(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_value_error(body):
     with contextlib.suppress(ValueError):

@@ -46,6 +46,7 @@ def connection(server):
     connection.close()
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_request_that_is_at_work(server, connection):
     connection.request("GET", "/slow")
     assert begun.wait(30)

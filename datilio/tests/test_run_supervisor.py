@@ -36,6 +36,7 @@ def test_a_server_that_ends_is_a_failure_even_with_zero(supervisor: Supervisor) 
     assert server.ended
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up(supervisor: Supervisor) -> None:
     supervisor.start("app", "sleep", "60")
     with pytest.raises(Failed, match="The app is not ready after 0 s"):
@@ -133,6 +134,7 @@ def test_the_console_shows_what_is_worth_a_glance(line: str, shown: bool) -> Non
     assert bool(Reader.WORTH_A_GLANCE.search(line)) is shown
 
 
+@pytest.mark.slow
 def test_half_a_line_waits_for_the_other_half(supervisor: Supervisor, capfd: pytest.CaptureFixture[str]) -> None:
     supervisor.finish(
         supervisor.start("app", "sh", "-c", "printf Sub; sleep 0.2; printf 'ject: hello'", lasts=False, echo=True)

@@ -41,6 +41,7 @@ def history_of(stripe, http, seed):
     return answers, taken, stripe.sandbox.chaos.history()
 
 
+@pytest.mark.slow
 def test_a_history_lived_twice(stripe, http):
     first = history_of(stripe, http, 42)
     assert {429, 500, 200, "died"} <= set(first[0])

@@ -50,6 +50,7 @@ def test_duplicate(stripe, client, receiver):
     assert names(stripe.take_deliveries()) == ["a", "a", "b", "b"]
 
 
+@pytest.mark.slow
 def test_delay(stripe, client, receiver):
     stripe.register_webhook(receiver.url)
     stripe.chaos(delay=1, delay_seconds=0.4)
@@ -63,6 +64,7 @@ def test_delay(stripe, client, receiver):
     assert names(stripe.take_deliveries()) == ["next", "late"]
 
 
+@pytest.mark.slow
 def test_reorder(stripe, checkout, receiver):
     session = checkout()
     stripe.take_deliveries()
@@ -78,6 +80,7 @@ def test_reorder(stripe, checkout, receiver):
     assert sorted(taken) == sorted(made)
 
 
+@pytest.mark.slow
 def test_one_that_nothing_overtakes_comes_after_a_second(stripe, client, receiver):
     stripe.register_webhook(receiver.url)
     stripe.deliveries.reorder_next()
@@ -87,6 +90,7 @@ def test_one_that_nothing_overtakes_comes_after_a_second(stripe, client, receive
     assert 0.5 < time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_delivers_the_same(stripe, client, receiver):
     def run():
         stripe.reset()

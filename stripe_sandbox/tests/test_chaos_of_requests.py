@@ -55,6 +55,7 @@ def test_no_answer_does_nothing(stripe, http):
     assert stripe.objects("customer") == []
 
 
+@pytest.mark.slow
 def test_slow_answers_late_but_does_it(stripe, http):
     stripe.chaos(slow=1, slow_seconds=0.3)
     started = time.monotonic()
@@ -86,6 +87,7 @@ def test_die_after_write_has_done_it_and_a_retry_replays(stripe, http):
     assert len(stripe.objects("customer")) == 1
 
 
+@pytest.mark.slow
 def test_stripe_python_heals_a_death_by_its_own_retry(stripe):
     """The SDK sends the same Idempotency-Key again: one customer, whatever died."""
     client = stripe_sdk.StripeClient(stripe.secret_key, base_addresses={"api": stripe.url}, max_network_retries=5)

@@ -80,6 +80,7 @@ print(sandbox.chaos.history())
 """
 
 
+@pytest.mark.slow
 def test_another_process_lives_the_same_history():
     """Whatever Python's hashes of strings are seeded with."""
     histories = []

@@ -54,6 +54,7 @@ def test_refused_requests_are_counted_too(recorder, http, method, path, request_
     assert recorder.problems == []
 
 
+@pytest.mark.slow
 def test_a_409_for_a_key_in_flight_is_counted(recorder, stripe, http):
     import threading
 

@@ -205,6 +205,7 @@ def test_after_a_hard_decline_another_card_is_tried(stripe, subscription, first_
     assert unpaid_invoice(stripe)["status"] == "paid"
 
 
+@pytest.mark.slow
 def test_a_void_invoice_is_not_retried_and_the_subscription_goes_on(stripe, client, subscription, first_failure, types):
     client.v1.invoices.void_invoice(unpaid_invoice(stripe)["id"])
     types()

@@ -86,6 +86,7 @@ def test_a_500_is_replayed_too(stripe, http, monkeypatch):
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (500, "true")
 
 
+@pytest.mark.slow
 def test_while_the_first_is_in_flight_the_second_is_409(stripe, http):
     stripe.latency = 0.3
     answers = []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,7 @@ def net(line: dict[str, Any]) -> int:
     return line["amount"] - sum(taken["amount"] for taken in line["discount_amounts"])
 
 
+@pytest.mark.slow
 @quickly
 @given(st.tuples(amounts, amounts, amounts), st.integers(0, 9), steps, st.sampled_from([0, 25, 100]))
 def test_a_month_costs_what_was_used_of_it(sandbox, cents, quantity, steps, percent_off):
@@ -97,6 +99,7 @@ def test_a_month_costs_what_was_used_of_it(sandbox, cents, quantity, steps, perc
     assert abs(sum(net(line) for line in lines) - used) <= Fraction(len(lines) + len(steps) + 1, 2)
 
 
+@pytest.mark.slow
 @quickly
 @given(st.tuples(amounts, amounts, amounts), st.integers(1, 9), steps, st.sampled_from([0, 25]))
 def test_nothing_is_given_back_that_was_not_taken(sandbox, cents, quantity, steps, percent_off):
@@ -119,6 +122,7 @@ def test_nothing_is_given_back_that_was_not_taken(sandbox, cents, quantity, step
     assert sum(net(line) for line in lines) >= 0
 
 
+@pytest.mark.slow
 @quickly
 @given(st.tuples(amounts, amounts, amounts), st.integers(1, 9), fractions, st.integers(1, 5))
 def test_up_and_down_in_the_same_second_costs_nothing(sandbox, cents, quantity, millionths, times):

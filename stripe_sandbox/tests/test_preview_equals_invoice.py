@@ -151,12 +151,14 @@ def check_first(stripe: InProcess, story: Story) -> None:
         assert told(invoice) == told(preview)
 
 
+@pytest.mark.slow
 @quickly
 @given(stories)
 def test_a_preview_of_a_new_subscription_is_its_first_invoice(sandbox: InProcess, story: Story) -> None:
     check_first(sandbox, story)
 
 
+@pytest.mark.slow
 @quickly
 @given(stories)
 def test_a_preview_is_the_invoice_of_its_change(sandbox: InProcess, story: Story) -> None:
@@ -181,6 +183,7 @@ ENDING = Story(
 )
 
 
+@pytest.mark.slow
 @settings(quickly, max_examples=20)
 @example(ENDING, "interval", 1)
 @given(stories, st.sampled_from(["switch", "quantity", "interval"]), st.integers(1, 1800))

@@ -45,6 +45,7 @@ def running(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Po
         process.communicate()
 
 
+@pytest.mark.slow
 def test_a_restart_keeps_everything_and_sends_what_was_not_sent(tmp_path):
     database = str(tmp_path / "deep" / "stripe.sqlite3")
     with running("--database", database, "--webhook-url", "http://127.0.0.1:1/", "--retry-gaps", "60") as (
@@ -78,6 +79,7 @@ def test_a_restart_keeps_everything_and_sends_what_was_not_sent(tmp_path):
                 assert b"POST /hook" in connection.recv(1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_with_an_open_connection(number):
     with (
@@ -91,6 +93,7 @@ def test_a_signal_stops_it_with_an_open_connection(number):
         assert time.monotonic() - started < 3
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_plainly():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
@@ -112,6 +115,7 @@ def test_a_taken_port_is_said_plainly():
     assert "cannot listen on 127.0.0.1" in done.stderr
 
 
+@pytest.mark.slow
 def test_it_imports_nothing_of_the_project_or_of_django():
     code = (
         "import sys, stripe_sandbox.__main__, stripe_sandbox.testing\nfrom stripe_sandbox import "

@@ -210,6 +210,7 @@ def live(stripe: InProcess, life: list[tuple[Any, ...]]) -> None:
     check_the_books(stripe, customer.id)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, **COMMON)
 @given(steps)
 def test_the_books_agree_after_any_life(sandbox: InProcess, steps: list[tuple[Any, ...]]) -> None:

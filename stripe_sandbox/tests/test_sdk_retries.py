@@ -26,6 +26,7 @@ def sdk(stripe) -> stripe_sdk.StripeClient:
     return stripe_sdk.StripeClient(stripe.secret_key, base_addresses={"api": stripe.url}, max_network_retries=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switches", "call", "statuses"),
     [
@@ -44,6 +45,7 @@ def test_which_answers_it_repeats(
     assert seen == statuses
 
 
+@pytest.mark.slow
 def test_a_500_to_a_post_is_replayed_to_its_retries(stripe, sdk, seen):
     """Every retry carries the same key, so it gets the same 500: what failed at Stripe is not tried again there."""
     stripe.chaos(server_error=1)
@@ -53,6 +55,7 @@ def test_a_500_to_a_post_is_replayed_to_its_retries(stripe, sdk, seen):
     assert error.value.headers["idempotent-replayed"] == "true"
 
 
+@pytest.mark.slow
 def test_a_409_is_repeated_until_the_first_is_through(stripe, sdk, seen):
     stripe.latency = 0.2
     options = {"idempotency_key": "one"}

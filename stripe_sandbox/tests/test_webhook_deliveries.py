@@ -57,6 +57,7 @@ def test_an_update_tells_what_was_before(stripe, client, ada, receiver):
     assert (data["object"]["name"], data["object"]["metadata"]) == ("Countess", {"a": "b"})
 
 
+@pytest.mark.slow
 def test_an_answer_that_does_not_come_is_a_failed_attempt(stripe, client, receiver, monkeypatch):
     monkeypatch.setattr(deliveries, "TIMEOUT_SECONDS", 0.2)
     stripe.register_webhook(receiver.url)

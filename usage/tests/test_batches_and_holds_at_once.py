@@ -68,6 +68,7 @@ def test_batches_and_singles_share_a_limit_exactly(at_once, alice, give_plan, us
     the_books_agree()
 
 
+@pytest.mark.slow
 def test_the_same_batch_at_once_counts_once(at_once, alice, bob, give_plan):
     give_plan(bob, give_plan(alice).plan)
     events = [event((alice, bob)[n % 2], f"k{n}") for n in range(40)]

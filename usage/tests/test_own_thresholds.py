@@ -108,6 +108,7 @@ def test_what_no_plan_limits_has_no_percentage(alice):
 URL = "/account/usage/warnings"
 
 
+@pytest.mark.slow
 def test_the_page_saves_it_and_shows_it_again(client, alice):
     client.force_login(alice)
     response = client.post(URL, {"ai_prompt-own": "60", "ai_prompt-mails": "on", "file_upload-mails": "on"})

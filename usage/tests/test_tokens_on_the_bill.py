@@ -62,6 +62,7 @@ def in_the_meter(stripe):
     return [int(row["value"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_plan_with_a_token_price_is_billed_by_two_items(buy, stripe, deliver):
     plan = buy("pro")
     [subscription] = stripe.objects("subscription")
@@ -84,6 +85,7 @@ def test_a_plan_without_one_is_not(alice, plans, stripe, use_tokens):
     assert not TokenCharge.objects.exists()
 
 
+@pytest.mark.slow
 def test_the_bill_says_to_the_cent_what_the_receipt_says(alice, buy, stripe, use_tokens, now, deliver):
     buy("pro")
     for tokens in (1_234, 999_999, 3_333, 77):

@@ -228,6 +228,7 @@ def test_a_key_that_was_used_for_something_else(customer):
     assert used("synthetic_rows") == 5
 
 
+@pytest.mark.slow
 def test_with_htmx_the_panel_and_the_meters_come_back(customer):
     sent = key()
     htmx = {"HX-Request": "true"}

@@ -67,6 +67,7 @@ def thirty(alice, give_plan, use, make_plan):
         use(alice, ("ai_prompt", "synthetic_rows")[n % 2], timestamp=NOON - timedelta(days=n // 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 2, 7, 29, 30, 31])
 def test_pages_join_without_gap_or_repetition(page, thirty, limit):
     expected = list(UsageEvent.objects.order_by("-timestamp", "-id").values_list("id", flat=True))
