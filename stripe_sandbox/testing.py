@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -186,7 +187,11 @@ class SandboxServer:
         self.sandbox.stop()
 
     def reset(self) -> None:
-        """Forget every object, event, delivery and registered endpoint. Takes milliseconds."""
+        """Forget every object, event, delivery and registered endpoint. Takes milliseconds, after the last request
+        that is still worked on: one whose client has given up would else be done to the empty sandbox."""
+        until = time.monotonic() + 10
+        while self._server.app.state.api.at_work and time.monotonic() < until:
+            time.sleep(0.005)
         self.sandbox.reset()
         self._taken = 0
         self._late = []
