@@ -20,15 +20,17 @@ def at_once(token, count=4):
     def refresh():
         client = Client(cookies={})
         client.cookies[REFRESH_COOKIE] = token
-        barrier.wait()
-        answers.append(client.post("/api/auth/refresh"))
-        connection.close()
+        barrier.wait(30)
+        try:
+            answers.append(client.post("/api/auth/refresh"))
+        finally:
+            connection.close()
 
     threads = [threading.Thread(target=refresh) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     return answers
 
 

@@ -101,15 +101,17 @@ def test_four_at_once_make_one_account():
 
     def register():
         client = Client()
-        barrier.wait()
-        answers.append(client.post("/api/auth/register", NEW, content_type="application/json"))
-        connection.close()
+        barrier.wait(30)
+        try:
+            answers.append(client.post("/api/auth/register", NEW, content_type="application/json"))
+        finally:
+            connection.close()
 
     threads = [threading.Thread(target=register) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert [answer.status_code for answer in answers] == [201] * 4
     assert len({answer.content for answer in answers}) == 1
     assert User.objects.count() == EmailAddress.objects.count() == 1
