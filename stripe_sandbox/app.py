@@ -40,17 +40,8 @@ class ApiEndpoint:
         self._in_flight: set[str] = set()
         # Seconds every answer takes; 0 but in tests of what happens meanwhile (409, time-outs).
         self.latency = 0.0
-        # Requests that have come and are still worked on, those whose client has gone among them.
-        self.at_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.at_work += 1
-        try:
-            await self._serve(scope, receive, send)
-        finally:
-            self.at_work -= 1
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             answer = await self._answer(request)

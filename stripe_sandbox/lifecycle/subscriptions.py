@@ -302,7 +302,7 @@ def period_lines(
     its share. Metered ones are billed afterwards: `usage_lines`.
 
     `proration_date` is that of the change which began the period. The share until cancel_at is counted as though
-    the period had begun then, so that it costs what create_preview told for the same date.
+    the period had begun then, so that it costs what create_preview told for the same date; at most the whole.
     """
     lines = []
     for item in items:
@@ -321,11 +321,11 @@ def period_lines(
                 amount, proration = prorated(amount, end - start, whole), True
             cancel_at = subscription["cancel_at"]
             if cancel_at is not None and start < cancel_at < end:
-                counted_from = start
+                seconds = cancel_at - start
                 if proration_date is not None:
-                    counted_from = proration_date
                     whole = boundary(proration_date, price["recurring"], 1) - proration_date
-                amount, proration = prorated(amount, cancel_at - counted_from, whole), True
+                    seconds = min(cancel_at - proration_date, whole)
+                amount, proration = prorated(amount, seconds, whole), True
                 end = cancel_at
         lines.append(
             DraftLine(

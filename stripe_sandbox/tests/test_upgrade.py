@@ -254,3 +254,11 @@ def test_error_if_incomplete_with_a_card_that_asks_is_402_and_changes_nothing(
 def test_error_if_incomplete_changes_what_can_be_paid(half, upgrade, team):
     changed = upgrade(team, payment_behavior="error_if_incomplete")
     assert (changed.status, changed["items"].data[0].price.id) == ("active", team.id)
+
+
+def test_the_share_of_a_new_period_is_never_more_than_the_whole(client, subscription, half, upgrade, price_of):
+    """It ends soon before its year is over, and the proration date lies before its beginning."""
+    client.v1.subscriptions.update(subscription.id, {"cancel_at": half + 360 * DAY})
+    changed = upgrade(price_of(9900, "year"), proration_date=subscription["items"].data[0].current_period_start)
+    [_, year] = client.v1.invoices.retrieve(changed.latest_invoice).lines.data
+    assert (year.period.end, year.amount) == (half + 360 * DAY, 9900)
