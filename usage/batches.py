@@ -138,7 +138,8 @@ class _Batch:
 
     def _answers(self, where: list[Group | DomainError], groups: list[Group]) -> list[Answer]:
         keys = [use.key for use in _uses(self.events)]
-        if not self.look_for_all_keys and not self._counted_before(keys[:: len(keys) // _FEW_KEYS + 1]):
+        few = keys[:: len(keys) // _FEW_KEYS + 1]
+        if not self.look_for_all_keys and len(few) < len(keys) and not self._counted_before(few):
             answers = self._decide({}, where, groups)
             if all(answer.status != "refused" for answer in answers):
                 return answers
@@ -188,7 +189,7 @@ class _Batch:
             return Answer(event.key, "refused", None, event.error)
         key = event.key
         if (known := self.counted.get(key)) is not None:
-            if known[0] != (group.fingerprint if isinstance(group, Group) else event.fingerprint):
+            if known[0] != event.fingerprint:
                 return Answer(key, "refused", None, IdempotencyKeyReused())
             return Answer(key, "duplicate", known[1], None)
         if not isinstance(group, Group):
