@@ -40,6 +40,8 @@ class ApiEndpoint:
         self._in_flight: set[str] = set()
         # Seconds every answer takes; 0 but in tests of what happens meanwhile (409, time-outs).
         self.latency = 0.0
+        # Requests that have come and are not done, those whose client has gone among them.
+        self.not_done = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -74,13 +76,17 @@ class ApiEndpoint:
         if key is not None:
             self._in_flight.add(key)
         try:
-            if self.latency:
-                await asyncio.sleep(self.latency)
-            answer = handle(
-                self._sandbox,
-                ApiRequest(request.method, path, request.scope["query_string"], dict(request.headers), body),
-                fate,
-            )
+            self.not_done += 1
+            try:
+                if self.latency:
+                    await asyncio.sleep(self.latency)
+                answer = handle(
+                    self._sandbox,
+                    ApiRequest(request.method, path, request.scope["query_string"], dict(request.headers), body),
+                    fate,
+                )
+            finally:
+                self.not_done -= 1
             if "slow" in fate:
                 # What was done is done, and its key still in flight: a client that gives up and tries again
                 # meanwhile gets 409, as at Stripe.

@@ -188,9 +188,12 @@ class SandboxServer:
 
     def reset(self) -> None:
         """Forget every object, event, delivery and registered endpoint. Takes milliseconds, after the last request
-        that is still worked on: one whose client has given up would else be done to the empty sandbox."""
+        that is not done yet: one whose client has given up would else be done to the empty sandbox. Raises
+        RuntimeError when that takes more than ten seconds."""
         until = time.monotonic() + 10
-        while self._server.app.state.api.at_work and time.monotonic() < until:
+        while self._server.app.state.api.not_done:
+            if time.monotonic() > until:
+                raise RuntimeError("a request to the local Stripe is not done after ten seconds")
             time.sleep(0.005)
         self.sandbox.reset()
         self._taken = 0

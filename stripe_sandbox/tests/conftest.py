@@ -11,6 +11,7 @@ import pytest
 import stripe as stripe_sdk
 
 from stripe_sandbox.pytest_plugin import emptied
+from stripe_sandbox.sandbox import Exchange
 from stripe_sandbox.testing import Recorder, SandboxServer
 from stripe_sandbox.tests.in_process import InProcess
 from stripe_sandbox.tests.receiver import Receiver
@@ -58,6 +59,16 @@ def http(stripe: SandboxServer, connections: tuple[Any, httpx.Client]) -> httpx.
     """Plain HTTP with the right key, for what an SDK would hide."""
     connections[1].cookies.clear()
     return connections[1]
+
+
+@pytest.fixture
+def exchanges(stripe: SandboxServer) -> Iterator[list[Exchange]]:
+    """Every request that was answered, with its answer, in order."""
+    seen: list[Exchange] = []
+    observer = lambda exchange: seen.append(exchange)  # noqa: E731 - taken away again by identity
+    stripe.sandbox.observers.append(observer)
+    yield seen
+    stripe.sandbox.observers.remove(observer)
 
 
 @pytest.fixture

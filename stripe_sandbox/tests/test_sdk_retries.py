@@ -11,16 +11,6 @@ import stripe as stripe_sdk
 
 
 @pytest.fixture
-def seen(stripe) -> list[int]:
-    """The status of every answer that was made, in order."""
-    statuses: list[int] = []
-    observer = lambda exchange: statuses.append(exchange.status)  # noqa: E731 - taken away again by identity
-    stripe.sandbox.observers.append(observer)
-    yield statuses
-    stripe.sandbox.observers.remove(observer)
-
-
-@pytest.fixture
 def sdk(stripe) -> stripe_sdk.StripeClient:
     """stripe-python with the two retries that applications give it."""
     return stripe_sdk.StripeClient(stripe.secret_key, base_addresses={"api": stripe.url}, max_network_retries=2)
@@ -37,26 +27,26 @@ def sdk(stripe) -> stripe_sdk.StripeClient:
     ],
 )
 def test_which_answers_it_repeats(
-    stripe, sdk, seen, switches: dict[str, float], call: Callable[[Any], Any], statuses: list[int]
+    stripe, sdk, exchanges, switches: dict[str, float], call: Callable[[Any], Any], statuses: list[int]
 ):
     stripe.chaos(**switches)
     with pytest.raises(stripe_sdk.StripeError):
         call(sdk.v1)
-    assert seen == statuses
+    assert [exchange.status for exchange in exchanges] == statuses
 
 
 @pytest.mark.slow
-def test_a_500_to_a_post_is_replayed_to_its_retries(stripe, sdk, seen):
+def test_a_500_to_a_post_is_replayed_to_its_retries(stripe, sdk, exchanges):
     """Every retry carries the same key, so it gets the same 500: what failed at Stripe is not tried again there."""
     stripe.chaos(server_error=1)
     with pytest.raises(stripe_sdk.APIError) as error:
         sdk.v1.customers.create({})
-    assert seen == [500, 500, 500]
+    assert [exchange.status for exchange in exchanges] == [500, 500, 500]
     assert error.value.headers["idempotent-replayed"] == "true"
 
 
 @pytest.mark.slow
-def test_a_409_is_repeated_until_the_first_is_through(stripe, sdk, seen):
+def test_a_409_is_repeated_until_the_first_is_through(stripe, sdk, exchanges):
     stripe.latency = 0.2
     options = {"idempotency_key": "one"}
     made = []
@@ -70,7 +60,7 @@ def test_a_409_is_repeated_until_the_first_is_through(stripe, sdk, seen):
         thread.join()
     assert len(made) == 2
     assert len({customer.id for customer in made}) == 1
-    assert 409 in seen
+    assert 409 in [exchange.status for exchange in exchanges]
     assert len(stripe.objects("customer")) == 1
 
 
