@@ -35,10 +35,13 @@ def static_files_are_looked_for_once():
 @pytest.fixture(autouse=True)
 def clean_slate(settings):
     """Nothing that one test counted or cached reaches the next; passwords are hashed cheaply."""
+    from usage import plan_facts
+
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Each test counts under names of its own: workers that share a Redis must not flush each other's counters.
     default = {**settings.CACHES["default"], "KEY_PREFIX": f"test-{uuid.uuid4().hex}"}
     settings.CACHES = {**settings.CACHES, "default": default}
+    plan_facts._remembered.clear()
 
 
 # Made with the tables, the same for every test.

@@ -5,34 +5,34 @@ from datetime import datetime
 
 
 def numbers(values: Iterable[int | None]) -> str:
-    return array(map(number, values))
+    return _array("NULL" if value is None else str(value) for value in values)
 
 
 def texts(values: Iterable[str]) -> str:
-    return array(map(text, values))
+    return _array(map(_text, values))
 
 
 def times(values: Iterable[datetime | None]) -> str:
     # Most columns hold few moments many times.
     known: dict[datetime | None, str] = {}
-    return array(known.get(value) or known.setdefault(value, time(value)) for value in values)
+    return _array(known.get(value) or known.setdefault(value, _time(value)) for value in values)
 
 
-def array(elements: Iterable[str]) -> str:
-    """Of elements as the functions below write them."""
+def array_of_encoded(values: Iterable[bytes | None]) -> str:
+    """Of numbers, times and words as usage/prepared.py sends them."""
+    return _array("NULL" if value is None else f'"{value.decode()}"' for value in values)
+
+
+def _array(elements: Iterable[str]) -> str:
     return "{" + ",".join(elements) + "}"
 
 
-def number(value: int | None) -> str:
-    return "NULL" if value is None else str(value)
-
-
-def text(value: str) -> str:
+def _text(value: str) -> str:
     if value.isalnum():
         return f'"{value}"'
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def time(value: datetime | None) -> str:
+def _time(value: datetime | None) -> str:
     return "NULL" if value is None else f'"{value.isoformat()}"'

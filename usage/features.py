@@ -42,6 +42,11 @@ class Metered:
         """The feature as a plain text: an enum finds its value anew each time."""
         return self.feature.value
 
+    @cached_property
+    def window_name(self) -> str:
+        """The same of its window."""
+        return self.window.value
+
     @property
     def can_be_given_back(self) -> bool:
         """May an amount be negative? Only where there is no window: a day that is over cannot get emptier."""

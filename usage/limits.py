@@ -99,13 +99,13 @@ def limit_out(metered: Metered, used: int, limit: int | None, resets_at: datetim
     so that 100 means nothing is left, and goes beyond 100 after a change to a smaller plan."""
     percent = None if limit is None else used * 100 // limit if limit else 100
     return {
-        "feature": metered.feature.value,
+        "feature": metered.name,
         "unit": metered.unit,
         "used": used,
         "limit": limit,
         "remaining": None if limit is None else max(0, limit - used),
         "percent": percent,
-        "window": metered.window.value,
+        "window": metered.window_name,
         "resets_at": resets_at,
         "status": _status(percent),
     }

@@ -78,10 +78,14 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
     another plan by now is read anew. may_give_back: expired holds, where the limit would refuse."""
     # Each turn has seen something change; one that sees ten changes in a row is in nobody's interest.
     for _ in range(10):
-        place, refusal = _placed(use, user_plan, now)
-        counted = None if place is None else _count(use, place)
-        if place is not None and counted is not None:
-            return _recorded(use, place, *counted)
+        refusal: DomainError | None = None
+        try:
+            place = place_of(use, user_plan, now)
+        except DomainError as error:
+            refusal = error
+        else:
+            if (counted := _count(use, place)) is not None:
+                return _recorded(use, place, *counted)
         make_sure_of(use.source)
         # What is refused now may have been counted before: as the very event that filled the limit, or while there
         # was still a plan.
@@ -91,8 +95,7 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
         if not same_version(user_plan, present):
             user_plan = present
             continue
-        if place is None:
-            assert refusal is not None
+        if refusal is not None:
             raise refusal
         if may_give_back and use.amount > 0 and give_back_expired_holds_of([use.user_id], now):
             continue
@@ -100,13 +103,6 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
             raise refusal
         # There is room after all: somebody has just given some back.
     raise ServiceUnavailable()
-
-
-def _placed(use: Use, user_plan: UserPlan | None, now: datetime) -> tuple[Place | None, DomainError | None]:
-    try:
-        return place_of(use, user_plan, now), None
-    except DomainError as refusal:
-        return None, refusal
 
 
 def _count(use: Use, place: Place) -> tuple[int, int] | None:

@@ -5,17 +5,18 @@ nothing, and the caller reads anew. So limits are exact, and nothing has to be t
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from billing.models import Plan, UserPlan
-from usage.arrays import array, number, numbers, text, time
+from usage.arrays import array_of_encoded, numbers
 from usage.models import SpendCap
-from usage.prepared import prepared
+from usage.prepared import encoded, prepared
 
 # At about 3 kB each.
 MOST = 20_000
@@ -58,35 +59,31 @@ _HOLDS = """EXISTS (SELECT 1 FROM billing_userplan up
     WHERE p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s {each})"""
 STILL_HOLD = _HOLDS.format(each="")
 
-# How each parameter of `proof` is written into an array, for many at once.
-_PROOF_ELEMENTS: dict[str, Callable[[Any], str]] = {
-    "user_plan_id": number,
-    "status": text,
-    "synced_at": time,
-    "plan_id": number,
-    "plan_updated_at": time,
-    "spend_cap": number,
+# Its parameters, in the order of `proof`.
+PROOF: dict[str, type] = {
+    "user_plan_id": int,
+    "status": str,
+    "synced_at": datetime,
+    "plan_id": int,
+    "plan_updated_at": datetime,
+    "spend_cap": int,
 }
 # With an OFFSET each is looked up; without, PostgreSQL may read the plans of all subscribers into a hash first.
 _OF_EACH = re.sub(r"%[(](\w+)[)]s", r"w.\1", _HOLDS.format(each="OFFSET 0"))
 _NO_LONGER_HOLD = f"""
     SELECT w.user_plan_id FROM unnest(%(user_plan_id)s::bigint[], %(status)s::text[], %(synced_at)s::timestamptz[],
         %(plan_id)s::bigint[], %(plan_updated_at)s::timestamptz[], %(spend_cap)s::bigint[])
-    AS w ({", ".join(_PROOF_ELEMENTS)})
+    AS w ({", ".join(PROOF)})
     WHERE NOT ({_OF_EACH})"""
 
 _remembered: dict[int, UserPlan] = {}
 
 
 def plan_facts(user_id: int) -> UserPlan | None:
-    """The user's live plan with its plan, only with the fields that limits need; perhaps as it was a while ago.
-
-    Inside a transaction always as it is: there the caller sees rows that may never be committed.
-    """
+    """The user's live plan with its plan, only with the fields that limits need; perhaps as it was a while ago, or
+    before this transaction: for who proves it."""
     remembered = _remembered.get(user_id)
-    if remembered is None or connections[DEFAULT_DB_ALIAS].in_atomic_block:
-        return plan_facts_now(user_id)
-    return remembered
+    return plan_facts_now(user_id) if remembered is None else remembered
 
 
 def plan_facts_now(user_id: int) -> UserPlan | None:
@@ -115,8 +112,8 @@ def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
     remembered = {user_id: facts for user_id in user_ids if (facts := _remembered.get(user_id)) is not None}
     if not remembered:
         return {}
-    columns = zip(*map(_proof_elements, remembered.values()), strict=True)
-    arrays = dict(zip(_PROOF_ELEMENTS, map(array, columns), strict=True))
+    columns = zip(*map(proof_texts, remembered.values()), strict=True)
+    arrays = dict(zip(PROOF, map(array_of_encoded, columns), strict=True))
     with prepared(), connection.cursor() as cursor:
         cursor.execute(_NO_LONGER_HOLD, arrays)
         changed = {user_plan_id for (user_plan_id,) in cursor.fetchall()}
@@ -180,6 +177,7 @@ def _user_plan(cap: int | None, *values: Any) -> UserPlan:
     user_plan = UserPlan.from_db(DEFAULT_DB_ALIAS, own, values[: len(own)])
     user_plan.plan = _plan(of_plan, values[len(own) :])
     user_plan.spend_cap_cents = cap
+    proof_texts(user_plan)
     return user_plan
 
 
@@ -199,27 +197,21 @@ def same_version(one: UserPlan | None, other: UserPlan | None) -> bool:
     return one is other or (one is not None and other is not None and proof(one) == proof(other))
 
 
-def proof(user_plan: UserPlan) -> dict[str, Any]:
-    """The parameters of STILL_HOLD. Made once: nobody changes facts."""
-    if (made := user_plan.__dict__.get("_proof")) is None:
-        made = user_plan._proof = _make_proof(user_plan)
+def proof(user_plan: UserPlan) -> tuple[Any, ...]:
+    """The values of PROOF for these facts."""
+    plan, cap = user_plan.plan, spend_cap_cents(user_plan)
+    return (
+        user_plan.pk,
+        user_plan.status,
+        user_plan.synced_at,
+        plan.pk,
+        plan.updated_at,
+        _NO_CAP if cap is None else cap,
+    )
+
+
+def proof_texts(user_plan: UserPlan) -> list[bytes | None]:
+    """The same as they are sent. Made once: nobody changes facts."""
+    if (made := user_plan.__dict__.get("_proof_texts")) is None:
+        made = user_plan._proof_texts = encoded(proof(user_plan))
     return made
-
-
-def _proof_elements(user_plan: UserPlan) -> tuple[str, ...]:
-    """The same, each written into an array. Made once, too: batches send a thousand of them."""
-    if (made := user_plan.__dict__.get("_elements")) is None:
-        values = proof(user_plan)
-        made = user_plan._elements = tuple(write(values[name]) for name, write in _PROOF_ELEMENTS.items())
-    return made
-
-
-def _make_proof(user_plan: UserPlan) -> dict[str, Any]:
-    return {
-        "user_plan_id": user_plan.pk,
-        "status": user_plan.status,
-        "synced_at": user_plan.synced_at,
-        "plan_id": user_plan.plan_id,
-        "plan_updated_at": user_plan.plan.updated_at,
-        "spend_cap": _NO_CAP if (cap := spend_cap_cents(user_plan)) is None else cap,
-    }

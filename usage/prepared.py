@@ -6,12 +6,12 @@ costs the server. Only outside of transactions; inside, and where somebody watch
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from functools import lru_cache
-from typing import Any
-from weakref import WeakKeyDictionary
+from functools import cache
+from types import NoneType
+from typing import Any, cast
 
 import psycopg
 from django.conf import settings
@@ -22,85 +22,87 @@ from psycopg.pq import ExecStatus
 
 # PostgreSQL's numbers of the types, https://www.postgresql.org/docs/15/datatype-oid.html. 0: it finds out.
 _OIDS = {int: 20, datetime: 1184, date: 1082, str: 0}
-# Of those that may be None.
-_NULLABLE = {"resets_at": 1184, "period_start": 1184, "limit_then": 20}
 _TEXTS: dict[type, Callable[[Any], bytes | None]] = {
-    int: lambda value: b"%d" % value,
+    int: b"%d".__mod__,
     str: str.encode,
-    datetime: lru_cache(maxsize=4096)(lambda value: value.isoformat().encode()),
+    datetime: lambda value: value.isoformat().encode(),
     date: lambda value: value.isoformat().encode(),
-    type(None): lambda value: None,
+    NoneType: lambda value: None,
 }
-
-# Names of the statements that a connection has prepared; gone with the connection.
-_prepared: WeakKeyDictionary[psycopg.Connection, dict[str, bytes]] = WeakKeyDictionary()
+_FINE = (int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK))
 _numbers = itertools.count()
+
+
+class Statement:
+    """SQL with `%(name)s`, and how it is sent. types: {name: type}, in the order of its parameters."""
+
+    def __init__(self, sql: str, types: dict[str, type]) -> None:
+        numbers = {name: f"${number}" for number, name in enumerate(types, 1)}
+        self.sql, self.parameters = sql, tuple(types)
+        self.numbered = re.sub(r"%\((\w+)\)s", lambda match: numbers[match[1]], sql).encode()
+        self.oids = [_OIDS[kind] for kind in types.values()]
+
+
+def encoded(values: Iterable[Any]) -> list[bytes | None]:
+    """Values as they are sent."""
+    return [_TEXTS[type(value)](value) for value in values]
 
 
 def can_run_prepared(wrapper: BaseDatabaseWrapper) -> bool:
     """Is this the way now, on this connection to PostgreSQL?"""
-    return (
-        settings.DATABASE_PREPARE
-        and not wrapper.in_atomic_block
-        and not wrapper.queries_logged
-        and not wrapper.execute_wrappers
-    )
+    watched = wrapper.in_atomic_block or wrapper.force_debug_cursor or wrapper.execute_wrappers
+    return not watched and _is_wanted()
 
 
-def run_prepared(wrapper: BaseDatabaseWrapper, sql: str, values: dict[str, Any]) -> Any:
+@cache
+def _is_wanted() -> bool:
+    # Asked once: looking at a setting costs as much as everything else that is asked here.
+    return settings.DATABASE_PREPARE and not settings.DEBUG
+
+
+def run_prepared(wrapper: BaseDatabaseWrapper, statement: Statement, texts: list[bytes | None]) -> Any:
     """The first row, a tuple, of a statement that returns whole numbers; None: it returned none. In autocommit.
 
-    Raises Django's database errors, with psycopg's as their cause.
+    texts: the parameters, `encoded`. Raises Django's database errors, with psycopg's as their cause.
     """
-    text, names = _numbered(sql)
-    wrapper.close_if_health_check_failed()
+    if wrapper.health_check_enabled and not wrapper.health_check_done:
+        wrapper.close_if_health_check_failed()
     if wrapper.connection is None:
         wrapper.ensure_connection()
     raw = wrapper.connection
     with wrapper.wrap_database_errors:
         try:
-            result = _run(raw, text, names, values)
+            result = _run(raw, statement, texts)
         except InvalidSqlStatementName:
             # psycopg deallocates all of its own, and with them ours, after a rollback or a change of tables.
-            _prepared.pop(raw, None)
-            result = _run(raw, text, names, values)
+            _prepared_on(raw).clear()
+            result = _run(raw, statement, texts)
     if not result.ntuples:
         return None
     return tuple([int(result.get_value(0, column)) for column in range(result.nfields)])
 
 
-def _run(raw: psycopg.Connection, text: str, names: list[str], values: dict[str, Any]) -> Any:
-    statements = _prepared.get(raw)
-    if statements is None:
-        statements = _prepared[raw] = {}
-    name = statements.get(text)
+def _run(raw: psycopg.Connection, statement: Statement, texts: list[bytes | None]) -> Any:
+    names = _prepared_on(raw)
+    name = names.get(statement)
     if name is None:
         name = b"usage_%d" % next(_numbers)
-        _checked(raw, raw.pgconn.prepare(name, text.encode(), [_oid(n, values[n]) for n in names]))
-        statements[text] = name
-    texts: list[Any] = [_TEXTS[type(value := values[n])](value) for n in names]
-    return _checked(raw, raw.pgconn.exec_prepared(name, texts))
+        _checked(raw, raw.pgconn.prepare(name, statement.numbered, statement.oids))
+        names[statement] = name
+    # Its declaration leaves out that a parameter may be NULL.
+    return _checked(raw, raw.pgconn.exec_prepared(name, cast("list[bytes]", texts)))
 
 
-@lru_cache(maxsize=64)
-def _numbered(sql: str) -> tuple[str, list[str]]:
-    """`%(name)s` as `$1`, and the names in order."""
-    names: list[str] = []
-
-    def number(match: re.Match[str]) -> str:
-        if match[1] not in names:
-            names.append(match[1])
-        return f"${names.index(match[1]) + 1}"
-
-    return re.sub(r"%\((\w+)\)s", number, sql), names
-
-
-def _oid(name: str, value: Any) -> int:
-    return _NULLABLE.get(name) or _OIDS[type(value)]
+def _prepared_on(raw: psycopg.Connection) -> dict[Statement, bytes]:
+    """What this connection has prepared, by which name; gone with the connection."""
+    try:
+        return raw.__dict__["_datilio_prepared"]
+    except KeyError:
+        return raw.__dict__.setdefault("_datilio_prepared", {})
 
 
 def _checked(raw: psycopg.Connection, result: Any) -> Any:
-    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+    if result.status not in _FINE:
         raise error_from_result(result, encoding=raw.info.encoding)
     return result
 

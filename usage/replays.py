@@ -1,9 +1,8 @@
 """The first answer to an event that is sent again; and how long it is remembered."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 
@@ -21,8 +20,7 @@ assert KEYS_KEPT > 2 * LATEST
 _AT_ONCE = 10_000
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """event: UsageOut; limit: LimitOut with this event in it; replay: it was counted before, and this is what was
     answered then."""
 

@@ -4,9 +4,9 @@ The pieces are the same text on both. Where one follows from another (the event 
 from the CTE before; sqlite gets the number as a parameter. See docs/decisions/0005-metering.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.db import IntegrityError, connection
@@ -16,10 +16,11 @@ from psycopg.types.numeric import Int8
 
 from usage.api_keys import KEY_HOLDS, is_of_a_key
 from usage.costs import SPEND
+from usage.features import Feature
 from usage.limits import WARNING_LEVELS
 from usage.money import NANOCENTS
-from usage.plan_facts import STILL_HOLD, proof
-from usage.prepared import can_run_prepared, prepared, run_prepared
+from usage.plan_facts import PROOF, STILL_HOLD, proof, proof_texts
+from usage.prepared import Statement, can_run_prepared, encoded, prepared, run_prepared
 from usage.uses import Bump, Place, Use
 from usage.warning_mails import ring_for
 
@@ -34,17 +35,17 @@ NOT_COUNTED_YET = f"NOT EXISTS (SELECT 1 FROM usage_usagekey k WHERE k.source = 
 # takes back all that it did.
 TAKE = """
     INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
-    SELECT %(user_id)s, %(feature_{i})s, %(window_{i})s, %(amount_{i})s {source}
-    WHERE %(amount_{i})s <= %(limit_{i})s AND {condition}
+    SELECT %(user_id)s, {feature}, %(window)s, {amount} {source}
+    WHERE {amount} <= {limit} AND {condition}
     ON CONFLICT (user_id, feature, window_start) DO UPDATE SET used = c.used + excluded.used
-    WHERE c.used + c.held + excluded.used <= %(limit_{i})s
+    WHERE c.used + c.held + excluded.used <= {limit}
     RETURNING used"""
 # Giving back asks for no limit: after a change to a smaller plan there may be more than it allows. An upsert would
 # fail: PostgreSQL checks `used >= 0` on the proposed row before it looks for the conflict.
 GIVE_BACK = """
-    UPDATE usage_usagecounter SET used = used + %(amount_{i})s
-    WHERE user_id = %(user_id)s AND feature = %(feature_{i})s AND window_start = %(window_{i})s
-      AND used + %(amount_{i})s >= 0 AND {condition}
+    UPDATE usage_usagecounter SET used = used + {amount}
+    WHERE user_id = %(user_id)s AND feature = {feature} AND window_start = %(window)s
+      AND used + {amount} >= 0 AND {condition}
     RETURNING used"""
 ADD_TO_DAY = f"""
     INSERT INTO usage_usageday AS d (user_id, feature, day, amount, cost_nanocents)
@@ -63,7 +64,7 @@ INSERT_EVENT = f"""
     INSERT INTO usage_usageevent (user_id, feature, amount, timestamp, source, key, model, cost_nanocents, billed_from,
                                   window_start, resets_at, used_after, limit_then)
     SELECT %(user_id)s, {_FEATURE}, %(amount)s, %(timestamp)s, {_SOURCE}, {_KEY}, {_MODEL}, %(cost)s,
-           %(period_start)s, %(window)s, %(resets_at)s, {{used}}, %(limit_then)s {{source}}
+           {{billed_from}}, %(window)s, %(resets_at)s, {{used}}, %(limit_then)s {{source}}
     WHERE true
     RETURNING id"""
 INSERT_KEY = f"""
@@ -92,6 +93,45 @@ WRITE_SPEND_ALERTS = f"""
     ON CONFLICT DO NOTHING"""
 
 
+# What these name, and of which type, in the order in which it is sent.
+_OF_USE: dict[str, type] = {
+    "user_id": int,
+    "amount": int,
+    "timestamp": datetime,
+    "day": date,
+    "source": str,
+    "key": str,
+    "model": str,
+    "cost": int,
+    "fingerprint": str,
+}
+# The same for all uses under one limit in one window.
+_OF_WINDOW: dict[str, type] = {
+    "feature": str,
+    "window": datetime,
+    "resets_at": datetime,
+    "limit_then": int,
+    "limit": int,
+    "alert_window": datetime,
+}
+# Only of what costs something. cap: of the second counter, which moves by the cost.
+_OF_CHARGE: dict[str, type] = {
+    "period_start": datetime,
+    "charge_day": datetime,
+    "factor": int,
+    "price_cents": int,
+    "cap": int,
+}
+# How a place's counters are named in the pieces: its own, and the dollars, in the same window.
+_COUNTERS = (
+    {"feature": _FEATURE, "amount": "%(amount)s", "limit": "%(limit)s"},
+    {"feature": f"CAST('{SPEND}' AS varchar)", "amount": "%(cost)s", "limit": "%(cap)s"},
+)
+# {how many there are: the order in which they are locked}: everywhere that of their features.
+_ORDERS = {1: (0,), 2: (1, 0)}
+assert SPEND < Feature.AI_TOKEN
+
+
 def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, int] | None:
     """Count one use on this connection: (the event's id, its counter with it), or None: nothing was changed, because it
     does not fit, was counted before, or the plan is another one by now.
@@ -101,9 +141,9 @@ def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, in
     """
     with told_apart():
         if wrapper.vendor != "postgresql":
-            row: Any = _one_by_one(use, place, _order(place))
+            row: Any = _one_by_one(use, place)
         elif can_run_prepared(wrapper):
-            row = run_prepared(wrapper, _statement(use, place), _values(use, place))
+            row = run_prepared(wrapper, _statement(use, place), _texts(use, place))
         else:
             row = fetch_one(*statement_and_params(use, place))
     if row is None:
@@ -114,42 +154,37 @@ def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, in
     return event_id, used
 
 
-def _order(place: Place) -> tuple[int, ...]:
-    if len(place.bumps) == 1:
-        return (0,)
-    return tuple(sorted(range(len(place.bumps)), key=lambda i: place.bumps[i].feature))
-
-
 # --- PostgreSQL: one statement ----------------------------------------------------------------------------------------
 
 
 def statement_and_params(use: Use, place: Place) -> tuple[str, dict[str, Any]]:
     """The one statement that counts `use` on PostgreSQL."""
-    return _statement(use, place), _params(_values(use, place))
+    return _statement(use, place).sql, _params(use, place)
 
 
-def _statement(use: Use, place: Place) -> str:
-    return _as_one_statement(*_shape(use, place), _order(place))
+def _statement(use: Use, place: Place) -> Statement:
+    return _as_one_statement(*_shape(use, place))
 
 
 @lru_cache(maxsize=64)
 def _as_one_statement(
-    has_plan: bool, has_key: bool, gives_back: bool, warned: int | None, costs: bool, order: tuple[int, ...]
-) -> str:
+    has_plan: bool, has_key: bool, gives_back: bool, warned: int | None, counters: int, costs: bool
+) -> Statement:
     """The pieces as CTEs. Counters follow one another: what refuses leaves the later ones alone. A later one that
     refuses cannot undo the first; the event then has no number to answer with: an error, which undoes all."""
+    order = _ORDERS[counters]
     first, last = order[0], order[-1]
     parts = []
     for position, i in enumerate(order):
         piece = GIVE_BACK if gives_back and i == 0 else TAKE
         condition = _condition(has_plan, has_key) if position == 0 else "true"
         source = "" if position == 0 else f"FROM bump_{order[position - 1]}"
-        parts.append(f"bump_{i} AS ({piece.format(i=i, source=source, condition=condition)})")
+        parts.append(f"bump_{i} AS ({piece.format(**_COUNTERS[i], source=source, condition=condition)})")
     used, bumped = "bump_0.used", f"FROM bump_{first}"
     if len(order) > 1:
         bumped = f"FROM bump_{first}" + "".join(f" LEFT JOIN bump_{i} ON true" for i in order[1:])
         used = f"CASE WHEN bump_{last}.used IS NOT NULL THEN bump_0.used END"
-    parts.append(f"event AS ({INSERT_EVENT.format(source=bumped, used=used)})")
+    parts.append(f"event AS ({_insert_event(costs, source=bumped, used=used)})")
     parts.append(f"key AS ({INSERT_KEY.format(source='FROM event', event_id='event.id')})")
     parts.append(f"day AS ({ADD_TO_DAY.format(source='FROM event')})")
     if costs:
@@ -158,7 +193,8 @@ def _as_one_statement(
         row = f"bump_{warned}"
         parts.append(f"alerts AS ({_alerts(warned, source=f', {row}', used=f'{row}.used')} RETURNING 1)")
     alerts = "0" if warned is None else "(SELECT count(*) FROM alerts)"
-    return _short(f"WITH {', '.join(parts)} SELECT event.id, bump_0.used, {alerts} FROM event, bump_0")
+    sql = _short(f"WITH {', '.join(parts)} SELECT event.id, bump_0.used, {alerts} FROM event, bump_0")
+    return Statement(sql, _names(has_plan, costs))
 
 
 def _short(sql: str) -> str:
@@ -169,18 +205,18 @@ def _short(sql: str) -> str:
 # --- sqlite: several --------------------------------------------------------------------------------------------------
 
 
-def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int, int] | None:
-    has_plan, has_key, gives_back, warned, costs = _shape(use, place)
-    params = _params(_values(use, place))
+def _one_by_one(use: Use, place: Place) -> tuple[int, int, int] | None:
+    has_plan, has_key, gives_back, warned, counters, costs = _shape(use, place)
+    params = _params(use, place)
     used = {}
-    for i in order:
+    for i in _ORDERS[counters]:
         piece = GIVE_BACK if gives_back and i == 0 else TAKE
-        row = fetch_one(piece.format(i=i, source="", condition=_condition(has_plan, has_key)), params)
+        row = fetch_one(piece.format(**_COUNTERS[i], source="", condition=_condition(has_plan, has_key)), params)
         if row is None:
             return None
         used[i] = row[0]
     params["used_after"] = used[0]
-    event = fetch_one(INSERT_EVENT.format(source="", used="%(used_after)s"), params)
+    event = fetch_one(_insert_event(costs, source="", used="%(used_after)s"), params)
     assert event is not None
     params["event_id"] = event[0]
     execute(INSERT_KEY.format(source="", event_id="%(event_id)s"), params)
@@ -194,10 +230,10 @@ def _one_by_one(use: Use, place: Place, order: Sequence[int]) -> tuple[int, int,
 
 HOLD = """
     INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used, held)
-    SELECT %(user_id)s, %(feature_0)s, %(window_0)s, 0, %(amount_0)s
-    WHERE %(amount_0)s <= %(limit_0)s AND {condition}
+    SELECT %(user_id)s, %(feature)s, %(window)s, 0, %(amount)s
+    WHERE %(amount)s <= %(limit)s AND {condition}
     ON CONFLICT (user_id, feature, window_start) DO UPDATE SET held = c.held + excluded.held
-    WHERE c.used + c.held + excluded.held <= %(limit_0)s
+    WHERE c.used + c.held + excluded.held <= %(limit)s
     RETURNING held"""
 SETTLE = """
     UPDATE usage_usagecounter SET used = used + %(used)s, held = held - %(held)s
@@ -207,11 +243,18 @@ SETTLE = """
 
 def add_hold(use: Use, place: Place, bump: Bump) -> bool:
     """Hold `bump.amount`. False: nothing was changed, because it does not fit or the plan is another one by now."""
-    values = {"user_id": use.user_id, **_bump_values(_BUMP_NAMES[0], bump)}
+    condition = "true"
+    params = {
+        "user_id": big(use.user_id),
+        "feature": bump.feature,
+        "window": db_time(bump.window_start),
+        "amount": big(bump.amount),
+        "limit": big(bump.most),
+    }
     if place.user_plan is not None:
-        values |= proof(place.user_plan)
-    condition = STILL_HOLD if place.user_plan is not None else "true"
-    return fetch_one(_short(HOLD.format(condition=condition)), _params(values)) is not None
+        condition = STILL_HOLD
+        params |= _adapted(PROOF, proof(place.user_plan))
+    return fetch_one(_short(HOLD.format(condition=condition)), params) is not None
 
 
 def settle_counter(user_id: int, bump: Bump, give_back: int, used: int) -> int:
@@ -228,10 +271,11 @@ def settle_counter(user_id: int, bump: Bump, give_back: int, used: int) -> int:
 
 def add_event(use: Use, place: Place, used: int) -> int:
     """The event of a use that its counter has already: with the day's total and the warnings. Returns its id."""
-    params = {**_params(_values(use, place)), "used_after": big(used)}
-    event_id = fetch_one(_short(INSERT_EVENT.format(source="", used="%(used_after)s")), params)[0]
+    params = {**_params(use, place), "used_after": big(used)}
+    costs = place.charge is not None
+    event_id = fetch_one(_short(_insert_event(costs, source="", used="%(used_after)s")), params)[0]
     execute(ADD_TO_DAY.format(source=""), params)
-    if place.charge is not None:
+    if costs:
         execute(ADD_TO_CHARGE.format(source=""), params)
     if (warned := place.warned) is not None and _write_alerts(params, warned, used):
         ring_for([use.user_id])
@@ -254,65 +298,96 @@ def _write_alerts(params: dict[str, Any], warned: int, used: int) -> int:
 
 def _alerts(i: int, **parts: str) -> str:
     """WRITE_ALERTS for the counter `i`."""
-    return WRITE_ALERTS.format(feature=f"CAST(%(feature_{i})s AS text)", limit=f"%(limit_{i})s", **parts)
+    return WRITE_ALERTS.format(feature=_COUNTERS[i]["feature"], limit=_COUNTERS[i]["limit"], **parts)
 
 
-def _shape(use: Use, place: Place) -> tuple[bool, bool, bool, int | None, bool]:
-    """(does it rest on a plan, on an API key, does it give back, which counter can reach a threshold, does it cost
-    something)."""
-    has_key = is_of_a_key(use.source)
-    return place.user_plan is not None, has_key, use.amount < 0, place.warned, place.charge is not None
+def _insert_event(costs: bool, **parts: str) -> str:
+    return INSERT_EVENT.format(billed_from="%(period_start)s" if costs else "NULL", **parts)
+
+
+def _shape(use: Use, place: Place) -> tuple[bool, bool, bool, int | None, int, bool]:
+    """(does it rest on a plan, on an API key, does it give back, which counter can reach a threshold, how many there
+    are, does it cost something)."""
+    return (
+        place.user_plan is not None,
+        is_of_a_key(use.source),
+        use.amount < 0,
+        place.warned,
+        len(place.bumps),
+        place.charge is not None,
+    )
 
 
 def _condition(has_plan: bool, has_key: bool) -> str:
     return " AND ".join([NOT_COUNTED_YET, *[STILL_HOLD] * has_plan, *[KEY_HOLDS] * has_key])
 
 
-def _values(use: Use, place: Place) -> dict[str, Any]:
-    """What the pieces of SQL name, as plain Python values."""
+# --- what the pieces name ---------------------------------------------------------------------------------------------
+
+
+@cache
+def _names(has_plan: bool, costs: bool) -> dict[str, type]:
+    return _OF_USE | _OF_WINDOW | (_OF_CHARGE if costs else {}) | (PROOF if has_plan else {})
+
+
+def _of_use(use: Use, place: Place) -> tuple[Any, ...]:
+    return (
+        use.user_id,
+        use.amount,
+        place.timestamp,
+        place.day,
+        use.source,
+        use.key,
+        use.model,
+        place.cost_nanocents,
+        use.fingerprint,
+    )
+
+
+def _of_window(place: Place) -> tuple[Any, ...]:
     own = place.bumps[0]
-    values: dict[str, Any] = {
-        "user_id": use.user_id,
-        "feature": use.feature,
-        "amount": use.amount,
-        "timestamp": place.timestamp,
-        "day": place.day,
-        "source": use.source,
-        "key": use.key,
-        "model": use.model,
-        "cost": place.cost_nanocents,
-        "fingerprint": use.fingerprint,
-        "window": own.window_start,
-        "resets_at": own.resets_at,
-        "period_start": None,
-        "limit_then": own.limit,
-        "alert_window": place.alert_window,
-    }
-    if (charge := place.charge) is not None:
-        values["period_start"] = charge.period_start
-        values["charge_day"] = charge.day_start
-        values["factor"] = charge.factor
-        values["price_cents"] = charge.price_cents
-    for names, bump in zip(_BUMP_NAMES, place.bumps, strict=False):
-        values |= _bump_values(names, bump)
+    return own.feature, own.window_start, own.resets_at, own.limit, own.most, place.alert_window
+
+
+def _of_charge(place: Place) -> tuple[Any, ...]:
+    charge = place.charge
+    assert charge is not None
+    cap = place.bumps[1].most if len(place.bumps) > 1 else None
+    return charge.period_start, charge.day_start, charge.factor, charge.price_cents, cap
+
+
+def _texts(use: Use, place: Place) -> list[bytes | None]:
+    """The values of `_names`, for run_prepared."""
+    texts = encoded(_of_use(use, place))
+    texts += _window_texts(_of_window(place))
+    if place.charge is not None:
+        texts += encoded(_of_charge(place))
     if place.user_plan is not None:
-        values |= proof(place.user_plan)
-    return values
+        texts += proof_texts(place.user_plan)
+    return texts
 
 
-_BUMP_NAMES = [(f"feature_{i}", f"window_{i}", f"amount_{i}", f"limit_{i}") for i in range(2)]
+# Few limits and windows, asked for with every event.
+@lru_cache(maxsize=4096)
+def _window_texts(values: tuple[Any, ...]) -> list[bytes | None]:
+    return encoded(values)
 
 
-def _bump_values(names: tuple[str, str, str, str], bump: Bump) -> dict[str, Any]:
-    return dict(zip(names, (bump.feature, bump.window_start, bump.amount, bump.most), strict=True))
+def _params(use: Use, place: Place) -> dict[str, Any]:
+    """{name: value} of `_names`, for a cursor."""
+    values = [*_of_use(use, place), *_of_window(place)]
+    if place.charge is not None:
+        values += _of_charge(place)
+    if place.user_plan is not None:
+        values += proof(place.user_plan)
+    return _adapted(_names(place.user_plan is not None, place.charge is not None), values)
 
 
-def _params(values: dict[str, Any]) -> dict[str, Any]:
-    """The same for a cursor."""
-    return {name: _adapted(value) for name, value in values.items()}
+def _adapted(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
+    return {name: _parameter(value) for name, value in zip(names, values, strict=True)}
 
 
-def _adapted(value: Any) -> Any:
+def _parameter(value: Any) -> Any:
     match value:
         case int():
             return big(value)

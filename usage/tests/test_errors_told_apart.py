@@ -13,7 +13,7 @@ def test_it_keeps_its_cause(alice, give_plan, use, monkeypatch):
     def broken(*args):
         raise IntegrityError("a rule of another table") from cause
 
-    monkeypatch.setattr(statements, "_values", broken)
+    monkeypatch.setattr(statements, "_of_use", broken)
     with pytest.raises(IntegrityError) as raised:
         use(alice, "ai_prompt", 1)
     assert raised.value.__cause__ is cause

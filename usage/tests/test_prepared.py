@@ -46,11 +46,23 @@ def test_what_the_server_forgot_is_prepared_again(alice, give_plan, use, runs):
     assert UsageCounter.objects.get().used == 3
 
 
-def test_both_ways_answer_the_same(alice, give_plan, use, settings, runs):
+@pytest.fixture
+def choose(settings):
+    """Set DATABASE_PREPARE, at which a process looks once."""
+
+    def chosen(prepare: bool) -> None:
+        settings.DATABASE_PREPARE = prepare
+        prepared._is_wanted.cache_clear()
+
+    yield chosen
+    prepared._is_wanted.cache_clear()
+
+
+def test_both_ways_answer_the_same(alice, give_plan, use, choose, runs):
     give_plan(alice)
     answers = []
     for prepare in (True, False):
-        settings.DATABASE_PREPARE = prepare
+        choose(prepare)
         key = "ein 'Schlüssel' \\ {}"
         day = timedelta(days=int(not prepare))
         answers.append(use(alice, "ai_prompt", 3, key=f"{key}{prepare}", model="m-1", timestamp=NOON - day))
