@@ -1,11 +1,12 @@
 """Counting up to 1,000 events at once: each is answered for itself, in order, and what is accepted is written together.
 
-On PostgreSQL one transaction with one round trip per table: the plans of all users, their counters (locked in one
-order, so that two batches never wait for each other), the keys that are known; then Python decides in the order of the
-events under those locks, and one statement writes. Events that say the same but for their key are worked out once.
+On PostgreSQL one statement counts a batch of which all is new and fits, as it does a single event: by the plans as they
+are remembered, and of counters that nobody has looked at. It writes nothing where a plan is another one by now, a limit
+is in the way, or one of a few keys is known (a batch that is sent again finds all of its keys, a new one none).
 
-A batch that is sent again finds all of its keys, a new one none: a few are looked for. All are where one of these is
-known, where something would be refused (it may have been counted before), and when a key turns out to be taken.
+Such a batch, and one with anything to refuse or to give back, is worked out with care: the plans of all users, their
+counters, locked in the order in which everybody locks them, and all keys are read; then Python decides in the order of
+the events under those locks, and one statement writes. Events that say the same but for their key are worked out once.
 
 On sqlite the events are counted one by one in one transaction.
 """
@@ -18,16 +19,26 @@ from typing import Any, Literal, NamedTuple
 from django.db import OperationalError, connection, transaction
 from psycopg import errors as pg
 
+from billing.models import UserPlan
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
-from usage.batch_statements import Group, NewEvents, insert_alerts, known_keys, lock_counters, write_events
+from usage.batch_statements import (
+    Counter,
+    CounterKey,
+    Group,
+    NewEvents,
+    Written,
+    known_keys,
+    lock_counters,
+    take_and_write_events,
+    write_events,
+)
 from usage.holds import give_back_expired_holds_of
-from usage.limits import thresholds_reached
 from usage.metering import count_or_replay
 from usage.models import UsageKey
 from usage.partitions import make_partition_of
-from usage.plan_facts import plan_facts_of_many
+from usage.plan_facts import known_plan_facts, plan_facts_of_many
 from usage.replays import answer_of, events_of
-from usage.statements import KeyTaken, NoPartition
+from usage.statements import DoesNotFit, KeyTaken, NoPartition
 from usage.uses import Asked, Use, place_of
 from usage.warning_mails import ring_for
 
@@ -65,15 +76,16 @@ def record_batch(events: Sequence[Use | Invalid], *, source: str, now: datetime)
         raise InvalidInput({"events": [f"From 1 to {MOST:,} events."]})
     if connection.vendor != "postgresql":
         return _one_by_one(events, now)
-    look_for_expired, look_for_all_keys = True, False
+    with_care, look_for_expired = False, True
     for _ in range(_TRIES):
+        batch = _Batch(events, source, now, look_for_expired)
         try:
-            with transaction.atomic():
-                return _Batch(events, source, now, look_for_expired, look_for_all_keys).run()
+            answers = None if with_care else batch.run()
+            return batch.run_with_care() if answers is None else answers
         except _HoldsInTheWay as error:
-            look_for_expired = bool(give_back_expired_holds_of(error.user_ids, now))
-        except KeyTaken:
-            look_for_all_keys = True
+            with_care, look_for_expired = True, bool(give_back_expired_holds_of(error.user_ids, now))
+        except (DoesNotFit, KeyTaken):
+            with_care = True
         except NoPartition:
             for month in {(use.sent_at or now).strftime("%Y%m"): use for use in _uses(events)}.values():
                 make_partition_of(month.sent_at or now)
@@ -102,63 +114,87 @@ class _HoldsInTheWay(Exception):
 
 
 class _Batch:
-    """One try, inside a transaction."""
+    """One try."""
 
-    def __init__(
-        self,
-        events: Sequence[Use | Invalid],
-        source: str,
-        now: datetime,
-        look_for_expired: bool,
-        look_for_all_keys: bool,
-    ) -> None:
+    def __init__(self, events: Sequence[Use | Invalid], source: str, now: datetime, look_for_expired: bool) -> None:
         self.events = events
         self.source = source
         self.now = now
         self.look_for_expired = look_for_expired
-        self.look_for_all_keys = look_for_all_keys
         self.asked = Asked()
 
-    def run(self) -> list[Answer]:
-        where = self._groups()
-        groups = [group for group in dict.fromkeys(where) if isinstance(group, Group)]
-        counters = lock_counters({key for group in groups for key in group.counter_keys})
-        for group in groups:
-            group.counters = [counters[key] for key in group.counter_keys]
-        answers = self._answers(where, groups)
-        if self.in_the_way and self.look_for_expired:
-            raise _HoldsInTheWay(sorted(self.in_the_way))
-        if self.new.usages:
-            ids = write_events(self.source, self.new, counters.values())
-            for usage, event_id in zip(self.new.usages, ids, strict=True):
-                usage["id"] = event_id
-        if alerts := {alert for group in groups for alert in _alerts(group)}:
-            ring_for(insert_alerts(alerts))
-        return answers
+    def run(self) -> list[Answer] | None:
+        """The short way. None: this is not for it, and nothing was changed."""
+        users = self._users()
+        plans = known_plan_facts(users)
+        if len(plans) < len(users):
+            return None
+        where = self._groups(plans)
+        answers = self._all_accepted(where) if self._only_takes() else None
+        if answers is None or not self.new.usages:
+            return answers
+        keys = self.new.keys
+        written = take_and_write_events(self.source, self.new, plans.values(), keys[:: len(keys) // _FEW_KEYS + 1])
+        return None if written is None else self._told(answers, written)
 
-    def _answers(self, where: list[Group | DomainError], groups: list[Group]) -> list[Answer]:
-        keys = [use.key for use in _uses(self.events)]
-        few = keys[:: len(keys) // _FEW_KEYS + 1]
-        if not self.look_for_all_keys and len(few) < len(keys) and not self._counted_before(few):
-            answers = self._decide({}, where, groups)
-            if all(answer.status != "refused" for answer in answers):
-                return answers
-        return self._decide(self._counted_before(keys), where, groups)
-
-    def _decide(self, counted: _Counted, where: list[Group | DomainError], groups: list[Group]) -> list[Answer]:
-        self.counted = counted  # and what this batch adds to it
-        self.new = NewEvents()
-        self.in_the_way: set[int] = set()
-        for group in groups:
-            group.begin()
-        return [self._answer(event, group) for event, group in zip(self.events, where, strict=True)]
-
-    def _groups(self) -> list[Group | DomainError]:
-        """Where each event counts, or why it does not."""
-        users = sorted({use.user_id for use in _uses(self.events)})
-        plans = plan_facts_of_many(users) if users else {}
+    @transaction.atomic
+    def run_with_care(self) -> list[Answer]:
+        users = self._users()
+        plans = plan_facts_of_many(users)
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
+        where = self._groups(plans)
+        lock_counters(self.counters)
+        self.counted = self._counted_before([use.key for use in _uses(self.events)])  # and what this batch adds to it
+        self.new = NewEvents()
+        self.in_the_way: set[int] = set()
+        answers = [self._answer(event, group) for event, group in zip(self.events, where, strict=True)]
+        if self.in_the_way and self.look_for_expired:
+            raise _HoldsInTheWay(sorted(self.in_the_way))
+        return self._told(answers, write_events(self.source, self.new)) if self.new.usages else answers
+
+    def _only_takes(self) -> bool:
+        """Is nothing given back, and each counter warned of in one month? Then its end says what was reached."""
+        months: dict[int, datetime] = {}
+        for group in self.groups:
+            own, month = group.place.bumps[0], group.place.alert_window
+            if own.amount < 0:
+                return False
+            # Files have a window without an end.
+            if month != own.window_start and months.setdefault(group.use.user_id, month) != month:
+                return False
+        return True
+
+    def _all_accepted(self, where: list[Group | DomainError]) -> list[Answer] | None:
+        """The answers if all is new, with numbers as if nothing had been used before. None: not even so it fits."""
+        new = self.new = NewEvents()
+        answers = []
+        for event, group in zip(self.events, where, strict=True):
+            if isinstance(event, Invalid):
+                answers.append(Answer(event.key, "refused", None, event.error))
+            elif isinstance(group, Group):
+                answers.append(Answer(event.key, "accepted", new.add(group, event.key), None))
+            else:
+                return None
+        if len(set(new.keys)) < len(new.keys) or any(counter.used > counter.most for counter in new.counters):
+            return None
+        return answers
+
+    def _users(self) -> list[int]:
+        return sorted({event.user_id for event in self.events if isinstance(event, Use)})
+
+    def _told(self, answers: list[Answer], written: Written) -> list[Answer]:
+        ids, warned = written
+        for usage, event_id in zip(self.new.usages, ids, strict=True):
+            usage["id"] = event_id
+        if warned:
+            ring_for(warned)
+        return answers
+
+    def _groups(self, plans: dict[int, UserPlan]) -> list[Group | DomainError]:
+        """Where each event counts, or why it does not."""
+        self.counters: dict[CounterKey, Counter] = {}
+        self.groups: list[Group] = []
         groups: dict[tuple[Any, ...], Group | DomainError] = {}
         where: list[Group | DomainError] = []
         for event in self.events:
@@ -169,9 +205,12 @@ class _Batch:
             says = (user_id, metered.name, amount, model, size_mb, sent_at, level)
             if (group := groups.get(says)) is None:
                 try:
-                    group = Group(event, place_of(event, plans.get(user_id), self.now, self.asked))
+                    place = place_of(event, plans.get(user_id), self.now, self.asked)
                 except DomainError as error:
                     group = error
+                else:
+                    group = Group(event, place, self.counters)
+                    self.groups.append(group)
                 groups[says] = group
             where.append(group)
         return where
@@ -200,31 +239,9 @@ class _Batch:
                 if counter.held and bump.amount > 0:
                     self.in_the_way.add(event.user_id)
                 return Answer(key, "refused", None, bump.refusal(event, counter.used, counter.held, self.asked))
-        for bump, counter in zip(bumps, counters, strict=True):
-            counter.used += bump.amount
-        if group.warned is not None:
-            group.most_used = max(group.most_used, counters[group.warned].used)
-        usage = {
-            "id": 0,
-            "user_id": event.user_id,
-            "feature": bumps[0].feature,
-            "amount": event.amount,
-            "timestamp": group.place.timestamp,
-        }
+        usage = self.new.add(group, key)
         self.counted[key] = group.fingerprint, usage
-        self.new.add(group, key, usage)
         return Answer(key, "accepted", usage, None)
-
-
-def _alerts(group: Group) -> list[tuple[int, str, datetime, int]]:
-    """What thresholds its events have reached: rows of UsageAlert."""
-    if group.warned is None or not group.accepted:
-        return []
-    bump, own_threshold = group.place.bumps[group.warned], group.counters[group.warned].own_threshold
-    return [
-        (group.use.user_id, bump.feature, group.place.alert_window, percent)
-        for percent in thresholds_reached(group.most_used, bump.limit, own_threshold)
-    ]
 
 
 # --- sqlite: one by one -----------------------------------------------------------------------------------------------

@@ -70,7 +70,8 @@ PROOF: dict[str, type] = {
 }
 # With an OFFSET each is looked up; without, PostgreSQL may read the plans of all subscribers into a hash first.
 _OF_EACH = re.sub(r"%[(](\w+)[)]s", r"w.\1", _HOLDS.format(each="OFFSET 0"))
-_NO_LONGER_HOLD = f"""
+# The same for many, with the parameters of `proof_arrays`: those that no longer hold.
+NO_LONGER_HOLD = f"""
     SELECT w.user_plan_id FROM unnest(%(user_plan_id)s::bigint[], %(status)s::text[], %(synced_at)s::timestamptz[],
         %(plan_id)s::bigint[], %(plan_updated_at)s::timestamptz[], %(spend_cap)s::bigint[])
     AS w ({", ".join(PROOF)})
@@ -104,6 +105,13 @@ def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
     return proven | found
 
 
+def known_plan_facts(user_ids: list[int]) -> dict[int, UserPlan]:
+    """{user: live plan}, without those who have none: `plan_facts` of many, for who proves them."""
+    known = {user_id: facts for user_id in user_ids if (facts := _remembered.get(user_id)) is not None}
+    unknown = [user_id for user_id in user_ids if user_id not in known]
+    return known | plan_facts_of_many(unknown) if unknown else known
+
+
 def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
     """Of the remembered ones those that the database says hold. One query for many: reading it all again would cost
     several times as much."""
@@ -112,10 +120,8 @@ def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
     remembered = {user_id: facts for user_id in user_ids if (facts := _remembered.get(user_id)) is not None}
     if not remembered:
         return {}
-    columns = zip(*map(proof_texts, remembered.values()), strict=True)
-    arrays = dict(zip(PROOF, map(array_of_encoded, columns), strict=True))
     with prepared(), connection.cursor() as cursor:
-        cursor.execute(_NO_LONGER_HOLD, arrays)
+        cursor.execute(NO_LONGER_HOLD, proof_arrays(remembered.values()))
         changed = {user_plan_id for (user_plan_id,) in cursor.fetchall()}
     return {user_id: facts for user_id, facts in remembered.items() if facts.pk not in changed}
 
@@ -208,6 +214,12 @@ def proof(user_plan: UserPlan) -> tuple[Any, ...]:
         plan.updated_at,
         _NO_CAP if cap is None else cap,
     )
+
+
+def proof_arrays(many: Iterable[UserPlan]) -> dict[str, str]:
+    """The parameters of NO_LONGER_HOLD."""
+    columns = zip(*map(proof_texts, many), strict=True)
+    return dict(zip(PROOF, map(array_of_encoded, columns), strict=True))
 
 
 def proof_texts(user_plan: UserPlan) -> list[bytes | None]:

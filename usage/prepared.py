@@ -61,7 +61,7 @@ def _is_wanted() -> bool:
 
 
 def run_prepared(wrapper: BaseDatabaseWrapper, statement: Statement, texts: list[bytes | None]) -> Any:
-    """The first row, a tuple, of a statement that returns whole numbers; None: it returned none. In autocommit.
+    """The first row, each value as it came (bytes or None); None: there is none. In autocommit.
 
     texts: the parameters, `encoded`. Raises Django's database errors, with psycopg's as their cause.
     """
@@ -79,7 +79,7 @@ def run_prepared(wrapper: BaseDatabaseWrapper, statement: Statement, texts: list
             result = _run(raw, statement, texts)
     if not result.ntuples:
         return None
-    return tuple([int(result.get_value(0, column)) for column in range(result.nfields)])
+    return [result.get_value(0, column) for column in range(result.nfields)]
 
 
 def _run(raw: psycopg.Connection, statement: Statement, texts: list[bytes | None]) -> Any:

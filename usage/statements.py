@@ -74,20 +74,21 @@ INSERT_KEY = f"""
 # own threshold is read where it stands, so that a choice counts from the next use on, in every process. Rounded up
 # instead of `used * 100`: nanocents times a hundred do not fit a bigint.
 _PERCENTS = " UNION ALL ".join(f"SELECT {percent} AS percent" for percent in WARNING_LEVELS)
-_THRESHOLDS = f"""({_PERCENTS} UNION ALL SELECT own_threshold FROM usage_usagewarningchoice
-          WHERE user_id = %(user_id)s AND feature = {{feature}}) t"""
+THRESHOLDS = f"""({_PERCENTS} UNION ALL SELECT own_threshold FROM usage_usagewarningchoice
+          WHERE user_id = {{user_id}} AND feature = {{feature}}) t"""
+REACHED = "{used} >= (t.percent * CAST({limit} AS bigint) + 99) / 100"
 WRITE_ALERTS = f"""
     INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
     SELECT %(user_id)s, {{feature}}, %(alert_window)s, t.percent
-    FROM {_THRESHOLDS} {{source}}
-    WHERE {{used}} >= (t.percent * CAST({{limit}} AS bigint) + 99) / 100
+    FROM {THRESHOLDS.format(user_id="%(user_id)s", feature="{feature}")} {{source}}
+    WHERE {REACHED}
     ON CONFLICT DO NOTHING"""
 # The same for dollars where no use of the moment names the cap: it is read where it stands.
 WRITE_SPEND_ALERTS = f"""
     INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
     SELECT c.user_id, c.feature, c.window_start, t.percent
     FROM usage_usagecounter c JOIN usage_spendcap s ON s.user_id = c.user_id
-    CROSS JOIN {_THRESHOLDS.format(feature=f"'{SPEND}'")}
+    CROSS JOIN {THRESHOLDS.format(user_id="%(user_id)s", feature=f"'{SPEND}'")}
     WHERE c.user_id = %(user_id)s AND c.feature = '{SPEND}' AND c.window_start = %(window)s AND c.used > 0
       AND c.used >= t.percent * CAST(s.cents AS bigint) * {NANOCENTS // 100}
     ON CONFLICT DO NOTHING"""
@@ -148,7 +149,7 @@ def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, in
             row = fetch_one(*statement_and_params(use, place))
     if row is None:
         return None
-    event_id, used, alerts = row
+    event_id, used, alerts = map(int, row)
     if alerts:
         ring_for([use.user_id])
     return event_id, used

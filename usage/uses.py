@@ -198,7 +198,7 @@ def place_of(use: Use, user_plan: UserPlan | None, now: datetime, asked: Asked |
     """
     metered, timestamp = use.metered, _timestamp(use, now)
     if user_plan is None or not user_plan.is_active(now):
-        if not (asked or Asked()).user_exists(use.user_id):
+        if user_plan is None and not (asked or Asked()).user_exists(use.user_id):
             raise UserNotFound()
         if use.amount > 0:
             raise NoActivePlan(feature=use.feature)
