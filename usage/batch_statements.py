@@ -51,7 +51,6 @@ class Group:
         "moves",
         "number",
         "place",
-        "usage",
         "use",
         "warned",
     )
@@ -68,13 +67,6 @@ class Group:
                 counter = counters[key] = Counter(key, bump.most)
             self.counters.append(counter)
         self.moves = [(counter, bump.amount) for counter, bump in zip(self.counters, place.bumps, strict=True)]
-        self.usage: dict[str, Any] = {
-            "id": 0,
-            "user_id": use.user_id,
-            "feature": place.bumps[0].feature,
-            "amount": use.amount,
-            "timestamp": place.timestamp,
-        }
 
 
 class NewEvents:
@@ -101,7 +93,15 @@ class NewEvents:
         self.numbers.append(group.number)
         self.keys.append(key)
         self.used_after.append(group.counters[0].used)
-        self.usages.append(usage := group.usage.copy())
+        use = group.use
+        usage = {
+            "id": 0,
+            "user_id": use.user_id,
+            "feature": use.metered.name,
+            "amount": use.amount,
+            "timestamp": group.place.timestamp,
+        }
+        self.usages.append(usage)
         return usage
 
     def _begin(self, group: Group) -> None:

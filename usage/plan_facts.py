@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -222,8 +222,8 @@ def proof_arrays(many: Iterable[UserPlan]) -> dict[str, str]:
     return dict(zip(PROOF, map(array_of_encoded, columns), strict=True))
 
 
-def proof_texts(user_plan: UserPlan) -> list[bytes | None]:
+def proof_texts(user_plan: UserPlan) -> list[bytes]:
     """The same as they are sent. Made once: nobody changes facts."""
     if (made := user_plan.__dict__.get("_proof_texts")) is None:
-        made = user_plan._proof_texts = encoded(proof(user_plan))
+        made = user_plan._proof_texts = cast("list[bytes]", encoded(proof(user_plan)))
     return made

@@ -48,6 +48,7 @@ def test_others_keep_theirs(alice, bob, client, log_in, refresh):
     assert refresh(token).status_code == 200
 
 
+@pytest.mark.slow
 def test_saving_anything_else_ends_nothing(alice, log_in):
     log_in(alice)
     user = User.objects.get(pk=alice.pk)

@@ -186,6 +186,7 @@ def test_while_a_change_is_scheduled_the_present_plan_is_kept_first(buy, ask, cl
     assert "and upgrade now" in words(client.get(response["Location"]))
 
 
+@pytest.mark.slow
 def test_choosing_another_downgrade_replaces_the_scheduled_one(buy, ask, confirm, alice, plans):
     buy("team")
     purchase_plan(alice, plans["pro"].pk, 1)
@@ -212,6 +213,7 @@ def test_an_upgrade_takes_a_cancellation_back_and_says_so(buy, ask, confirm, ali
     assert not live_plan(alice.pk).is_ending
 
 
+@pytest.mark.slow
 def test_what_credit_covers_is_said_to_cost_nothing(buy, ask, confirm, alice, client, plans, stripe):
     end = buy("pro").current_period_end
     customer = alice.billing_account.stripe_customer_id

@@ -28,6 +28,7 @@ def paid_cents(stripe):
     return sum(charge["amount"] for charge in stripe.objects("charge") if charge["paid"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("months", "wanted", "wanted_months"), [(1, "team", 1), (1, "pro", 12), (12, "team", 12)])
 def test_the_charge_equals_the_quote_though_time_has_passed(post, plans, stripe, buy, months, wanted, wanted_months):
     buy("pro", months)

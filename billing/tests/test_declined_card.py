@@ -9,6 +9,7 @@ from stripe_sandbox.testing import CardDeclined
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "card",
     ["4000000000000002", *(pytest.param(n, marks=pytest.mark.slow) for n in ("4000000000009995", "4000000000000069"))],

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.django_db
 # --- the events of one purchase ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 3))])
 def test_a_purchase_is_one_receipt_though_its_events_come_twice_and_in_any_order(
     alice, plans, stripe, post_event, told, seed

@@ -50,6 +50,7 @@ def the_next_bill_is_as_told(alice, plan, months):
     return quote
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cents", [1000, 5000, 20000])
 def test_credit_that_is_left_after_the_first_bill(alice, plans, stripe, buy, credit, cents):
     buy("pro")

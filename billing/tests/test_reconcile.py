@@ -312,6 +312,7 @@ def test_somebody_unknown_to_us_or_to_stripe_is_said(bob, stripe, reconcile, wor
     assert word in out
 
 
+@pytest.mark.slow
 def test_a_lost_dispute_ends_the_plan(alice, plans, reconcile, stripe):
     session = start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1]
     stripe.pay(session, card="4000000000000259")

@@ -52,6 +52,7 @@ def test_the_unused_part_of_the_older_is_given_back(alice, plans, stripe, subscr
     assert abs(back - 1450) <= 1
 
 
+@pytest.mark.slow
 def test_of_an_upgraded_plan_every_bill_of_the_period_counts(alice, plans, stripe, subscribe, sell_another):
     subscribe()
     stripe.advance(days=1)
@@ -64,6 +65,7 @@ def test_of_an_upgraded_plan_every_bill_of_the_period_counts(alice, plans, strip
     assert paid - 2900 / 28 - 5 <= back <= paid - 2900 / 31 + 5
 
 
+@pytest.mark.slow
 def test_what_was_given_back_by_hand_is_not_given_back_again(alice, stripe, subscribe, sell_another):
     subscribe()
     stripe.client.v1.refunds.create({"charge": stripe.objects("charge")[0]["id"], "amount": 2000})

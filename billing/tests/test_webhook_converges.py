@@ -51,6 +51,7 @@ def test_never(alice, stripe, paid):
     assert_one_plan(stripe, paid, alice)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
 def test_in_any_order_and_any_number(alice, stripe, paid, post_event, seed):

@@ -82,6 +82,7 @@ def test_a_discount_and_a_balance_stand_between_subtotal_and_due(client, downloa
     assert pairs["Amount paid"] == "$4.50"
 
 
+@pytest.mark.slow
 def test_many_lines_go_on_on_further_pages(stripe, client, download, ada, card_of_ada):
     card_of_ada("pm_card_visa")
     draft = client.v1.invoices.create({"customer": ada.id})

@@ -205,6 +205,7 @@ def test_an_answer_that_is_missing_for_days_is_looked_for_in_the_meter(
     assert charge.metered_nanocents == charge.cost_nanocents
 
 
+@pytest.mark.slow
 def test_an_outage_of_stripe_loses_nothing(buy, stripe, use_tokens, now):
     buy("pro")
     use_tokens(700)

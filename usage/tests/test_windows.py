@@ -34,6 +34,7 @@ def test_a_window_holds_the_moment_it_was_asked_for(window, now, anchor):
     assert start.tzinfo is UTC and end.tzinfo is UTC
 
 
+@pytest.mark.slow
 @unhurried
 @given(st.sampled_from([Window.DAY, Window.MONTH]), moments, moments)
 def test_windows_touch_without_gap_or_overlap(window, now, anchor):
