@@ -65,3 +65,17 @@ def test_the_command_prints_the_key_once(db):
         call_command("create_api_key", "worker", "--scope", "usage:write", stdout=out, stderr=err)
     with pytest.raises(CommandError):
         call_command("create_api_key", "other", stdout=out, stderr=err)
+
+
+def test_the_command_that_revokes(db):
+    rows = [make_api_key(name, ["usage:write"])[0] for name in ("worker", "other", "third")]
+    out = StringIO()
+    call_command("revoke_api_key", "worker", stdout=out)
+    call_command("revoke_api_key", rows[1].prefix, stdout=out)
+    assert set(ApiKey.objects.filter(revoked_at=None)) == {rows[2]}
+    assert out.getvalue().startswith(f"worker ({rows[0].prefix}...) is revoked since ")
+    first = ApiKey.objects.get(name="worker").revoked_at
+    call_command("revoke_api_key", "worker", stdout=out)
+    assert ApiKey.objects.get(name="worker").revoked_at == first
+    with pytest.raises(CommandError, match="In use: third"):
+        call_command("revoke_api_key", "nobody")
