@@ -193,7 +193,7 @@ async def advance_clock(sandbox: Sandbox, moment: int) -> dict[str, Any]:
     webhooks go on meanwhile.
     """
     before = sandbox.now()
-    done = await run_in_threadpool(sandbox.advance_to, max(moment, before))
+    done = await run_in_threadpool(sandbox.advance_to, max(moment, before), webhooks_in_time=True)
     return {"now": sandbox.now(), "advanced_seconds": moment - before, "work_done": done}
 
 

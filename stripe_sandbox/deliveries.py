@@ -136,6 +136,16 @@ class Deliveries:
         )
         return row.fetchone() is not None
 
+    def has_unsent(self) -> bool:
+        """Whether a first attempt waits for nothing but its turn. For a caller that holds the lock."""
+        if self.paused or self._thread is None:
+            return False
+        row = self._sandbox.store.execute(
+            "SELECT 1 FROM deliveries WHERE state = 'pending' AND attempts = 0 AND next_at = 0 AND overtaken_by = 0 "
+            "LIMIT 1"
+        )
+        return row.fetchone() is not None
+
     # -------------------------------------------------------------- the control
     @property
     def paused(self) -> bool:

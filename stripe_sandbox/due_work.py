@@ -83,9 +83,16 @@ class DueWork:
             pass
         return self.done - before
 
-    def run_batch(self, until: int, reached: Callable[[int], None]) -> bool:
+    def next_kind(self, until: int) -> str | None:
+        """The kind of the global timeline's next work, None when nothing falls due by `until`."""
+        row = self._sandbox.store.execute(
+            "SELECT kind FROM due_work WHERE timeline = ? AND at <= ? ORDER BY at, rank, seq LIMIT 1", (GLOBAL, until)
+        ).fetchone()
+        return row[0] if row else None
+
+    def run_batch(self, until: int, reached: Callable[[int], None], pauses: Callable[[], bool] = lambda: False) -> bool:
         """Do the next few milliseconds' worth of the global timeline's work that falls due by `until`, in one
-        transaction, and tell `reached` how far that came.
+        transaction, and tell `reached` how far that came. Not what comes when `pauses` says so.
 
         Returns whether that was all. A transaction for each piece would spend a third
         of the time on commits. When one fails, the batch is taken back and its pieces are done again each by itself,
@@ -96,7 +103,7 @@ class DueWork:
         try:
             with sandbox.transaction():
                 while (moment := self.run_next(until)) is not None:
-                    if time.perf_counter() >= ends:
+                    if time.perf_counter() >= ends or pauses():
                         break
                 reached(until if moment is None else moment)
             return moment is None

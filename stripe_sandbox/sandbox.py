@@ -23,6 +23,9 @@ from .store import Document, Store
 log = logging.getLogger("stripe_sandbox")
 
 _PAUSE_SECONDS = 0.0005
+# So long the clock stands still for webhooks that have a draft's hour to be answered in.
+_HEARD_WITHIN_SECONDS = 10.0
+_LOOK_EVERY_SECONDS = 0.005
 
 # Obeys the pattern that dj-stripe demands of keys. It opens nothing but a local Stripe.
 DEFAULT_SECRET_KEY = "sk_test_localStripeNoMoneyMoves0000"
@@ -179,7 +182,7 @@ class Sandbox:
             raise ValueError("time does not run backwards")
         return self.advance_to(self.now() + seconds)
 
-    def advance_to(self, moment: int) -> int:
+    def advance_to(self, moment: int, *, webhooks_in_time: bool = False) -> int:
         """Move the global clock to `moment` (a Unix timestamp) and return when all that falls due until then
         has happened: renewals, retries, trials' ends, expiries, each in order and with its own timestamp.
 
@@ -187,17 +190,42 @@ class Sandbox:
         a restart; only `reset` sets it back. Customers on a test clock are not touched: those clocks have
         their own /advance. The lock is free every few milliseconds, so that requests and webhooks go on
         meanwhile; they see the clock as far as it has come. Raises ValueError for a moment in the past.
+
+        webhooks_in_time: before a draft's hour is over, what was queued by then is sent. In real time an endpoint has
+        that hour to add to the draft.
         """
         if moment < self.now():
             raise ValueError("time does not run backwards")
-        done, arrived = self.due_work.done, False
+        done, arrived, patient = self.due_work.done, False, webhooks_in_time
+
+        def pauses() -> bool:
+            return patient and self._draft_closes_unheard(moment)
+
         while not arrived:
             with self.lock:
-                arrived = self.due_work.run_batch(moment, self._set_clock)
+                arrived = self.due_work.run_batch(moment, self._set_clock, pauses)
             if not arrived:
                 time.sleep(_PAUSE_SECONDS)  # or this thread would have the lock again before any other wakes up
+                patient = patient and self._let_webhooks_be_heard(moment)
         self.deliveries.release()
         return self.due_work.done - done
+
+    def _draft_closes_unheard(self, until: int) -> bool:
+        return self.due_work.next_kind(until) == "invoice.finalizes" and self.deliveries.has_unsent()
+
+    def _let_webhooks_be_heard(self, until: int) -> bool:
+        """Returns whether it is worth waiting again: not for an endpoint that hangs."""
+        with self.lock:
+            if not self._draft_closes_unheard(until):
+                return True
+        self.deliveries.release()
+        ends = time.monotonic() + _HEARD_WITHIN_SECONDS
+        while time.monotonic() < ends:
+            with self.lock:
+                if not self.deliveries.has_unsent():
+                    return True
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return False
 
     def _set_clock(self, moment: int) -> None:
         offset = self.clock.offset_at(moment)

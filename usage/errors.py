@@ -116,7 +116,7 @@ class HoldIsSettled(DomainError):
     """details: settled, {feature: amount} that it was settled with."""
 
     code = "hold_is_settled"
-    message = "This hold was settled with other numbers, see `settled`. Nothing was changed."
+    message = "This hold is settled already, see `settled`. Nothing was changed."
     status = 409
 
 

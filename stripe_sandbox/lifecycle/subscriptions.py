@@ -889,7 +889,7 @@ def _still_waits(sandbox: Sandbox, invoice: Document) -> bool:
     """Finalization waits for a 2xx to invoice.created, 72 hours at most; then look again an hour later.
 
     https://docs.stripe.com/billing/subscriptions/webhooks. An event that was not sent yet holds nothing up:
-    moving the clock is faster than any endpoint.
+    Sandbox.advance_to sees to that, where somebody listens.
     """
     now, longest = sandbox.clock.now(), invoice["created"] + WAITS_FOR_WEBHOOK_HOURS * 3600
     if now >= longest or not sandbox.deliveries.refused(invoice.get("_created_event") or ""):

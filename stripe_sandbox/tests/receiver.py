@@ -15,6 +15,7 @@ class Receiver:
     def __init__(self) -> None:
         self.received: list[tuple[dict, dict[str, str], bytes]] = []
         self.answers: list[int] = []
+        self.reacts: Callable[[dict], object] = lambda event: None
         self.hold = threading.Event()
         self.hold.set()
         receiver = self
@@ -24,6 +25,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.hold.wait(5)
                 receiver.received.append((json.loads(body), dict(self.headers), body))
+                receiver.reacts(json.loads(body))
                 status = receiver.answers.pop(0) if receiver.answers else 200
                 self.send_response(status)
                 if 300 <= status < 400:

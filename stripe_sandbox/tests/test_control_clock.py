@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from stripe_sandbox import sandbox
+
 
 def test_it_answers_when_all_that_fell_due_has_happened(stripe, http, checkout):
     session = checkout()
@@ -89,3 +91,28 @@ def test_only_for_this_machine_and_for_no_web_page(http, method, path):
     assert http.request(method, path, headers={"Host": "evil.example"}).status_code == 403
     if method == "POST":
         assert http.request(method, path, headers={"Origin": "http://localhost:1"}).status_code == 403
+
+
+def test_an_endpoint_has_its_hour_with_each_draft(stripe, http, client, subscription, receiver):
+    """In real time it would: what it adds to a renewal when it hears of it stands on that bill."""
+
+    def add_a_line(event):
+        draft = event["data"]["object"]
+        line = {"customer": draft["customer"], "invoice": draft["id"], "amount": 500, "currency": "usd"}
+        client.v1.invoice_items.create(line)
+
+    receiver.reacts = add_a_line
+    stripe.register_webhook(receiver.url, ["invoice.created"])
+    http.post("/_sandbox/clock", json={"advance_days": 95})
+    first, *renewals = stripe.objects("invoice")
+    assert [invoice["total"] - first["total"] for invoice in renewals] == [500] * 3
+    assert {invoice["status"] for invoice in renewals} == {"paid"}
+
+
+def test_an_endpoint_that_hangs_holds_the_clock_up_once(stripe, http, subscription, receiver, monkeypatch):
+    monkeypatch.setattr(sandbox, "_HEARD_WITHIN_SECONDS", 0.2)
+    receiver.hold.clear()
+    stripe.register_webhook(receiver.url, ["invoice.created"])
+    answer = http.post("/_sandbox/clock", json={"advance_days": 95})
+    assert answer.status_code == 200 and receiver.received == []
+    assert {invoice["status"] for invoice in stripe.objects("invoice")} == {"paid"}
