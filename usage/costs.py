@@ -6,7 +6,7 @@ from typing import NamedTuple
 from billing.models import UserPlan
 from datilio.errors import InvalidInput
 from usage.money import cost_nanocents, dollars
-from usage.price_book import factor_of
+from usage.price_book import Book, factor_of
 
 # The counter of what tokens cost, beside theirs. In nanocents; its limit is the customer's own cap.
 SPEND = "ai_spend"
@@ -29,7 +29,7 @@ class Charge(NamedTuple):
         return cost_nanocents(tokens, self.factor, self.price_cents)
 
 
-def charge_of(user_plan: UserPlan, model: str, at: datetime, tokens: int) -> Charge | None:
+def charge_of(user_plan: UserPlan, model: str, at: datetime, tokens: int, book: Book | None = None) -> Charge | None:
     """How tokens used at `at` are charged; None: they cost nothing. Raises InvalidInput for more than anybody pays.
 
     The plan's price is today's, the model's factor that of the moment. What comes late stands on today's bill: that of
@@ -43,7 +43,7 @@ def charge_of(user_plan: UserPlan, model: str, at: datetime, tokens: int) -> Cha
         # The renewal has not been seen yet.
         start = user_plan.current_period_end
     day = start + (max(at, start) - start) // _DAY * _DAY
-    charge = Charge(factor_of(model, at), price, start, day)
+    charge = Charge(factor_of(model, at, book), price, start, day)
     if charge.cost(tokens) > MAX_COST:
         raise InvalidInput({"amount": [f"These tokens would cost more than ${dollars(MAX_COST):,.0f}."]})
     return charge

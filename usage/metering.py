@@ -105,7 +105,7 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
     raise ServiceUnavailable()
 
 
-def _count(use: Use, place: Place) -> tuple[int, int] | None:
+def _count(use: Use, place: Place, *, may_make_partition: bool = True) -> tuple[int, int] | None:
     """(the event's id, the counter with it). None: nothing was changed."""
     # Not the proxy `connection`, which looks it up for every attribute.
     wrapper = connections[DEFAULT_DB_ALIAS]
@@ -120,9 +120,11 @@ def _count(use: Use, place: Place) -> tuple[int, int] | None:
     except (KeyTaken, DoesNotFit):
         return None
     except NoPartition:
+        if not may_make_partition:
+            raise ServiceUnavailable() from None
         # The daily task has not run for months, or a clock was moved: the event makes its own month.
         make_partition_of(place.timestamp)
-        return _count(use, place)
+        return _count(use, place, may_make_partition=False)
 
 
 def _recorded(use: Use, place: Place, event_id: int, used: int) -> Recorded:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import InvalidSqlStatementName, error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 
 # PostgreSQL's numbers of the types, https://www.postgresql.org/docs/15/datatype-oid.html. 0: it finds out.
 _OIDS = {int: 20, datetime: 1184, date: 1082, str: 0}
@@ -103,6 +103,9 @@ def _prepared_on(raw: psycopg.Connection) -> dict[Statement, bytes]:
 
 def _checked(raw: psycopg.Connection, result: Any) -> Any:
     if result.status not in _FINE:
+        if raw.pgconn.status != ConnStatus.OK:
+            # Of a connection that went without a word: the server has said nothing that would tell what this is.
+            raise psycopg.OperationalError(raw.pgconn.get_error_message())
         raise error_from_result(result, encoding=raw.info.encoding)
     return result
 

@@ -17,18 +17,19 @@ ONE = 1000  # factors are in thousandths
 _REMEMBERED_FOR = 60.0
 AHEAD = timedelta(minutes=2)
 
-_Book = dict[str, tuple[list[datetime], list[int]]]
-_remembered: tuple[_Book, float] | None = None
+Book = dict[str, tuple[list[datetime], list[int]]]
+_remembered: tuple[Book, float] | None = None
 
 
-def factor_of(model: str, at: datetime) -> int:
-    """The factor of a model's tokens at a moment, in thousandths."""
-    starts, factors = _book().get(model, ((), ()))
+def factor_of(model: str, at: datetime, book: Book | None = None) -> int:
+    """The factor of a model's tokens at a moment, in thousandths. book: where the caller has it already."""
+    starts, factors = (price_book() if book is None else book).get(model, ((), ()))
     version = bisect_right(starts, at)
     return factors[version - 1] if version else ONE
 
 
-def _book() -> _Book:
+def price_book() -> Book:
+    """All factors, as they are now or were a moment ago."""
     global _remembered
     # Inside a transaction as it is: there the caller sees rows that may never be committed.
     if connection.in_atomic_block:
@@ -39,8 +40,8 @@ def _book() -> _Book:
     return remembered[0]
 
 
-def _read() -> _Book:
-    book: _Book = {}
+def _read() -> Book:
+    book: Book = {}
     for model, start, factor in ModelFactor.objects.order_by("valid_from").values_list("model", "valid_from", "factor"):
         starts, factors = book.setdefault(model, ([], []))
         starts.append(start)

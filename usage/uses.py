@@ -19,6 +19,7 @@ from usage.features import FEATURES, Feature, Metered, Window
 from usage.limits import plans_by_price
 from usage.money import NANOCENTS
 from usage.plan_facts import spend_cap_cents
+from usage.price_book import Book, price_book
 from usage.refusals import file_too_large, refusal_by_the_plan, spend_cap_reached
 from usage.windows import ALWAYS, month_at, window_at
 
@@ -88,6 +89,9 @@ def use_of(
         raise InvalidInput({"feature": [f"One of {', '.join(FEATURES)}."]})
     if amount == 0 or abs(amount) > MAX_AMOUNT or (amount < 0 and not metered.can_be_given_back):
         raise InvalidInput({"amount": [_amount_rule(metered)]})
+    if "\0" in key or "\0" in model:
+        # PostgreSQL's text ends there.
+        raise InvalidInput({"key" if "\0" in key else "model": ["Without the character NUL."]})
     if size_mb is not None and (metered.per_item_limit_field is None or amount < 0):
         raise InvalidInput({"size_mb": ["Only for files that are uploaded."]})
     return Use(user_id, metered, amount, source, key, model, None if size_mb is None else float(size_mb), timestamp)
@@ -99,11 +103,12 @@ def _amount_rule(metered: Metered) -> str:
 
 
 class Asked:
-    """What only refusals ask the database for, once for all events of a batch."""
+    """What the events of a batch ask the database for, once for all of them: most of it only refusals do."""
 
     def __init__(self) -> None:
         self._users: dict[int, bool] = {}
         self._plans: list[Plan] | None = None
+        self._book: Book | None = None
 
     def user_exists(self, user_id: int) -> bool:
         if user_id not in self._users:
@@ -114,6 +119,11 @@ class Asked:
         """Look for many in one query."""
         users = get_user_model()._default_manager.filter(pk__in=user_ids)
         self._users |= dict.fromkeys(user_ids, False) | dict.fromkeys(users.values_list("pk", flat=True), True)
+
+    def price_book(self) -> Book:
+        if self._book is None:
+            self._book = price_book()
+        return self._book
 
     def plans_on_sale(self) -> list[Plan]:
         if self._plans is None:
@@ -212,7 +222,8 @@ def place_of(use: Use, user_plan: UserPlan | None, now: datetime, asked: Asked |
     limit = metered.limit_of(user_plan.plan)
     own = Bump(use.feature, window_start, resets_at, use.amount, limit, metered.limit_field)
     if metered.feature is Feature.AI_TOKEN:
-        charge = charge_of(user_plan, use.model, timestamp, use.amount)
+        book = asked.price_book() if asked and user_plan.token_price_cents else None
+        charge = charge_of(user_plan, use.model, timestamp, use.amount, book)
         if charge is not None:
             cost, cap = charge.cost(use.amount), spend_cap_cents(user_plan)
             most = None if cap is None else cap * NANOCENTS

@@ -1,6 +1,8 @@
 """The express lane answers a plain event as Django would, and leaves all else to Django, untouched."""
 
 import json
+import os
+import socket
 import time
 from datetime import timedelta
 from io import BytesIO
@@ -238,6 +240,21 @@ def test_a_lost_connection_is_made_anew(site, an_event):
     other.close()
     assert site.send(an_event(key="after"))[0] == "201 Created"
     assert (site.by_django, UsageCounter.objects.get().used) == (2, 20)
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("lane", [True, False])
+def test_a_connection_that_went_without_a_word_is_made_anew(api_key, an_event, lane):
+    """A proxy or another network has forgotten it: nobody says what happened."""
+    site = Site(api_key[1], lane)
+    events = [an_event(key=f"a{n}") for n in range(3)]
+    for body in (an_event(key="opens"), {"events": events}):
+        assert site.send(body)[0][:2] == "20"
+    for body in (an_event(key="after"), {"events": [an_event(key=f"b{n}") for n in range(3)]}):
+        with socket.socket(fileno=os.dup(connection.connection.pgconn.socket)) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        assert site.send(body)[0][:2] == "20"
+    assert UsageEvent.objects.count() == 8
 
 
 def test_an_old_connection_is_closed_by_django(site, an_event):

@@ -240,6 +240,15 @@ def test_amounts_and_features_that_do_not_exist(alice, give_plan, use, feature, 
     assert not UsageEvent.objects.exists()
 
 
+@pytest.mark.parametrize("text", [{"key": "a\0b"}, {"model": "a\0b"}])
+def test_a_nul_which_ends_a_text_in_postgresql(alice, give_plan, use, text):
+    give_plan(alice)
+    with pytest.raises(InvalidInput) as refused:
+        use(alice, "ai_token", 1, **text)
+    assert refused.value.details["errors"].keys() == text.keys()
+    assert not UsageEvent.objects.exists()
+
+
 def test_without_a_plan_nothing_is_counted(alice, use):
     with pytest.raises(NoActivePlan) as refused:
         use(alice, "ai_prompt")

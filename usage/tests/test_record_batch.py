@@ -206,3 +206,15 @@ def test_the_statements_do_not_grow_with_the_batch(alice, bob, give_plan, django
     with django_assert_max_num_queries(4):
         assert told(batch(*events)) == ["accepted"] * 1000
     assert used() == {(alice.pk, "ai_token"): 500, (bob.pk, "ai_token"): 500}
+
+
+@pytest.mark.only_on("postgresql")
+def test_nor_do_they_where_tokens_have_a_price_and_something_is_refused(
+    alice, give_plan, django_assert_max_num_queries
+):
+    give_plan(alice, token_price_cents=100)
+    events = [event(alice, f"k{n}", "ai_token", n + 1, model="m-1") for n in range(200)]
+    # Plans, savepoint, counters made and read, keys, prices, plans on sale, the one that writes, release.
+    with django_assert_max_num_queries(12):
+        answers = batch(*events, event(alice, "too much", amount=1001))
+    assert told(answers) == ["accepted"] * 200 + ["limit_exceeded"]
