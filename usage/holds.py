@@ -79,11 +79,11 @@ def _hold_or_replay(uses: list[Use], fingerprint: str, expires_in: timedelta, no
         except DomainError as error:
             row, refusal = None, error
         if row is not None:
-            return Held(hold_out(row), replay=False)
+            return Held(hold_out(row, now), replay=False)
         if (first := UsageHold.objects.filter(source=uses[0].source, key=uses[0].key).first()) is not None:
             if first.fingerprint != fingerprint:
                 raise IdempotencyKeyReused()
-            return Held(hold_out(first), replay=True)
+            return Held(hold_out(first, now), replay=True)
         present = plan_facts_now(user_id)
         if not same_version(user_plan, present):
             user_plan = present
@@ -232,7 +232,7 @@ def release(hold_id: int, *, source: str, now: datetime) -> dict[str, Any]:
         elif row.state == UsageHold.State.EXPIRED:
             row.state = UsageHold.State.RELEASED
             row.save(update_fields=["state"])
-    return hold_out(row)
+    return hold_out(row, now)
 
 
 def give_back_expired_holds(now: datetime) -> int:
@@ -355,8 +355,9 @@ def _events_of(row: UsageHold) -> list[dict[str, Any]]:
     return [by_feature[line["feature"]] for line in row.amounts if line["feature"] in by_feature]
 
 
-def hold_out(row: UsageHold) -> dict[str, Any]:
-    """HoldOut: what the API tells of a hold."""
+def hold_out(row: UsageHold, now: datetime) -> dict[str, Any]:
+    """HoldOut: what the API tells of a hold. One whose time is over is expired, also before the sweep comes by."""
+    is_over = row.state == UsageHold.State.OPEN and row.expires_at <= now
     amounts = {line["feature"]: line["amount"] for line in row.amounts}
     feature = row.amounts[0]["feature"]
     return {
@@ -366,5 +367,5 @@ def hold_out(row: UsageHold) -> dict[str, Any]:
         "amount": amounts[feature],
         "tokens": amounts.get(Feature.AI_TOKEN.value) if feature == Feature.AI_PROMPT.value else None,
         "expires_at": row.expires_at,
-        "state": row.state,
+        "state": str(UsageHold.State.EXPIRED) if is_over else row.state,
     }

@@ -94,6 +94,14 @@ def test_a_hold_is_made_once_for_its_key(alice, give_plan):
         held(alice, amount=2)
 
 
+def test_whoever_asks_again_is_told_that_it_has_expired(alice, give_plan):
+    """Also where no sweep has been by."""
+    give_plan(alice)
+    states = [held(alice, now=moment).hold["state"] for moment in (NOON, NOON + timedelta(minutes=4), LATER)]
+    assert states == ["open", "open", "expired"]
+    assert UsageHold.objects.get().state == "open"
+
+
 def test_the_hold_that_filled_the_limit_is_still_replayed(alice, give_plan):
     give_plan(alice)
     assert held(alice, amount=3).hold == held(alice, amount=3).hold
