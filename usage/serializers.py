@@ -59,8 +59,12 @@ class MomentField(serializers.DateTimeField):
         return moment
 
 
+_KEY = "Needed, here or in the header `Idempotency-Key`: the same again is the same event, hold or level."
+
+
 class StrictSerializer(serializers.Serializer):
-    """Refuses what it does not know: a misspelt `timestamp` that is dropped in silence counts in the wrong window."""
+    # Refuses what it does not know: a misspelt `timestamp` that is dropped in silence counts in the wrong window.
+    # No docstring, which OpenAPI would say of each that has none of its own.
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values = super().to_internal_value(data)
@@ -76,7 +80,7 @@ class UsageEventIn(StrictSerializer):
     user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
     feature = serializers.ChoiceField(choices=feature_choices())
     amount = StrictIntegerField(min_value=-MAX_AMOUNT, max_value=MAX_AMOUNT)
-    key = PrintableField(max_length=255)
+    key = PrintableField(max_length=255, help_text=_KEY)
     timestamp = MomentField(required=False)
     model = PrintableField(max_length=80, required=False)
     size_mb = SizeField(required=False)
@@ -94,14 +98,16 @@ class LevelIn(StrictSerializer):
     user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
     feature = serializers.ChoiceField(choices=feature_choices())
     level = StrictIntegerField(min_value=0, max_value=MAX_AMOUNT)
-    key = PrintableField(max_length=255)
+    key = PrintableField(max_length=255, help_text=_KEY)
 
 
 class HoldIn(StrictSerializer):
+    """Room for what is about to be used, at its worst."""
+
     user_id = StrictIntegerField(min_value=1, max_value=2**63 - 1)
     feature = serializers.ChoiceField(choices=feature_choices())
     amount = StrictIntegerField(min_value=1, max_value=MAX_AMOUNT, help_text="The worst case.")
-    key = PrintableField(max_length=255)
+    key = PrintableField(max_length=255, help_text=_KEY)
     tokens = StrictIntegerField(
         min_value=1, max_value=MAX_AMOUNT, required=False, help_text="For `ai_prompt`: the most tokens it may take."
     )
@@ -110,6 +116,8 @@ class HoldIn(StrictSerializer):
 
 
 class SettleIn(StrictSerializer):
+    """What a hold has come to: 0, less or more than was held."""
+
     amount = StrictIntegerField(min_value=0, max_value=MAX_AMOUNT, help_text="What was truly used.")
     tokens = StrictIntegerField(
         min_value=0, max_value=MAX_AMOUNT, required=False, help_text="Where the hold has tokens: needed."
@@ -242,6 +250,8 @@ class UserUsageOut(serializers.Serializer):
 
 
 class SpendCapIn(StrictSerializer):
+    """A customer's own cap on what AI tokens cost."""
+
     amount = DollarField(max_value=Decimal(MAX_CAP_CENTS) / 100, help_text="Dollars a month of your plan.")
 
 
