@@ -35,7 +35,7 @@ from usage.batch_statements import (
 from usage.holds import give_back_expired_holds_of
 from usage.metering import count_or_replay
 from usage.models import UsageKey
-from usage.partitions import make_partition_of
+from usage.partitions import make_partition_of, month_of
 from usage.plan_facts import known_plan_facts, plan_facts_of_many
 from usage.replays import answer_of, events_of
 from usage.statements import DoesNotFit, KeyTaken, NoPartition
@@ -87,8 +87,8 @@ def record_batch(events: Sequence[Use | Invalid], *, source: str, now: datetime)
         except (DoesNotFit, KeyTaken):
             with_care = True
         except NoPartition:
-            for month in {(use.sent_at or now).strftime("%Y%m"): use for use in _uses(events)}.values():
-                make_partition_of(month.sent_at or now)
+            for month in {month_of(use.sent_at or now) for use in _uses(events)}:
+                make_partition_of(month.start)
         except OperationalError as error:
             if not isinstance(error.__cause__, (pg.DeadlockDetected, pg.SerializationFailure)):
                 raise

@@ -9,9 +9,11 @@ from django.db import connection
 from django.utils import timezone
 
 from usage import partitions
+from usage.batches import record_batch
 from usage.models import UsageCounter, UsageEvent
 from usage.partitions import TABLE, make_partitions, month_of, prepare_event_table
 from usage.tests.conftest import NOON
+from usage.uses import use_of
 
 # sqlite has an ordinary table.
 only_postgresql = pytest.mark.only_on("postgresql")
@@ -115,6 +117,23 @@ def test_an_event_whose_month_nobody_made_makes_it(alice, give_plan, use):
     use(alice, "ai_prompt", now=moment)
     assert f"{TABLE}_2031_07" in [partition.name for partition in partitions.partitions()]
     assert UsageEvent.objects.get().timestamp == moment
+
+
+@only_postgresql
+def test_a_batch_makes_each_month_of_its_events_wherever_their_clocks_are(alice, give_plan):
+    """Half past midnight on 1 August is July in UTC."""
+    now = datetime(2027, 8, 20, tzinfo=UTC)
+    give_plan(alice, start=datetime(2027, 7, 25, tzinfo=UTC))
+    moments = [
+        datetime(2027, 8, 1, 0, 30, tzinfo=timezone.get_fixed_timezone(60)),
+        datetime(2027, 8, 10, tzinfo=UTC),
+    ]
+    uses = [
+        use_of(alice.pk, "synthetic_rows", 1, source="test", key=str(moment), timestamp=moment) for moment in moments
+    ]
+    assert [answer.status for answer in record_batch(uses, source="test", now=now)] == ["accepted"] * 2
+    made = {partition.name for partition in partitions.partitions()}
+    assert made >= {month_of(moments[0]).name, month_of(moments[1]).name} == {f"{TABLE}_2027_07", f"{TABLE}_2027_08"}
 
 
 @only_postgresql
