@@ -67,12 +67,20 @@ class Home:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
             return response.status
 
-    def assert_nothing_is_left(self, within: float = 5) -> None:
-        wait_for(lambda: not self.processes(), within, self.processes)
+    def ports_are_free(self) -> bool:
         for port in (self.port, self.stripe_port):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    return False
+        return True
+
+    def assert_nothing_is_left(self, within: float = 5) -> None:
+        wait_for(lambda: not self.processes(), within, self.processes)
+        # A process that is killed gives its memory back, by which we know it, before its ports.
+        wait_for(self.ports_are_free, within, lambda: "a port is still taken")
 
 
 def run_by_make(folder: Path) -> list[str]:
@@ -144,6 +152,7 @@ def start(home: Home) -> Iterator[Callable[..., Started]]:
         for pid in each.home.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        each.home.assert_nothing_is_left(within=10)
 
 
 @pytest.fixture
