@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from typing import Any
@@ -14,68 +13,82 @@ from usage.arrays import numbers, texts, times
 from usage.costs import Charge
 from usage.plan_facts import NO_LONGER_HOLD, proof_arrays
 from usage.prepared import Statement, can_run_prepared, encoded, prepared, run_prepared
-from usage.statements import REACHED, THRESHOLDS, told_apart
+from usage.statements import REACHED, THRESHOLDS, execute, told_apart
 from usage.uses import NO_LIMIT, Place, Use
 
-# (user, feature, window start): what names a counter.
-CounterKey = tuple[int, str, datetime]
+
+class CounterKind:
+    """What the counters of many users have in common: their feature and window, and the limit as SQL compares it.
+    of_users: theirs, {user: Counter}. number: its place, from 1, among those of counters that move."""
+
+    __slots__ = ("feature", "most", "number", "of_users", "window_start")
+
+    def __init__(self, feature: str, window_start: datetime, most: int) -> None:
+        self.feature, self.window_start, self.most = feature, window_start, most
+        self.number = 0
+        self.of_users: dict[int, Counter] = {}
 
 
-@dataclass(slots=True)
 class Counter:
     """A counter while a batch is worked out. id, before, held: of the row, once it is locked; until then nobody knows,
-    and `used` starts at nothing. most: its limit, as SQL compares it. number: its place, from 1, among those that the
-    batch moves."""
+    and `used` starts at nothing. number: its place, from 1, among those that the batch moves."""
 
-    key: CounterKey
-    most: int
-    id: int = 0
-    before: int = 0
-    held: int = 0
-    used: int = 0
-    number: int = 0
+    __slots__ = ("before", "held", "id", "kind", "number", "used", "user_id")
+
+    def __init__(self, user_id: int, kind: CounterKind) -> None:
+        self.user_id, self.kind = user_id, kind
+        self.id = self.before = self.held = self.used = self.number = 0
+
+
+class Kind:
+    """What events have in common that say the same and count under the same terms, whoever's they are.
+
+    moves: of each of `place.bumps`, what kind of counter it moves and by how much. warned: which of them is warned of,
+    as in Place. number: its place, from 1, among the kinds of which something is accepted.
+    """
+
+    __slots__ = ("model", "moves", "number", "place", "warned")
+
+    def __init__(self, model: str, place: Place, counters: dict[tuple[str, datetime, int], CounterKind]) -> None:
+        self.model, self.place, self.warned = model, place, place.warned
+        self.number = 0
+        self.moves: list[tuple[CounterKind, int]] = []
+        for bump in place.bumps:
+            what = (bump.feature, bump.window_start, bump.most)
+            if (kind := counters.get(what)) is None:
+                kind = counters[what] = CounterKind(*what)
+            self.moves.append((kind, bump.amount))
 
 
 class Group:
     """The events of a batch that say the same as `use`, but for their keys: they count in the same place.
 
-    counters: those of `place.bumps`. most_used: the highest that the counter which is warned of (`warned`, as in Place)
-    has stood at after one of them. number: its place, from 1, among the groups of which something is accepted.
+    moves: the counters of `kind.moves`, this user's. most_used: the highest that the counter which is warned of has
+    stood at after one of them. number: its place, from 1, among the groups of which something is accepted.
     """
 
-    __slots__ = (
-        "accepted",
-        "counters",
-        "fingerprint",
-        "most_used",
-        "moves",
-        "number",
-        "place",
-        "use",
-        "warned",
-    )
+    __slots__ = ("accepted", "kind", "most_used", "moves", "number", "use")
 
-    def __init__(self, use: Use, place: Place, counters: dict[CounterKey, Counter]) -> None:
-        self.use, self.place = use, place
-        self.fingerprint = use.fingerprint
-        self.warned = place.warned
+    def __init__(self, use: Use, kind: Kind) -> None:
+        self.use, self.kind = use, kind
         self.number = self.accepted = self.most_used = 0
-        self.counters: list[Counter] = []
-        for bump in place.bumps:
-            key = (use.user_id, bump.feature, bump.window_start)
-            if (counter := counters.get(key)) is None:
-                counter = counters[key] = Counter(key, bump.most)
-            self.counters.append(counter)
-        self.moves = [(counter, bump.amount) for counter, bump in zip(self.counters, place.bumps, strict=True)]
+        self.moves: list[tuple[Counter, int]] = []
+        user_id = use.user_id
+        for counters, amount in kind.moves:
+            if (counter := counters.of_users.get(user_id)) is None:
+                counter = counters.of_users[user_id] = Counter(user_id, counters)
+            self.moves.append((counter, amount))
 
 
 class NewEvents:
     """The accepted events of a batch, in order: column by column, as they are sent. usages: their UsageOut, without an
-    id until they are written. counters: those that move."""
+    id until they are written. counters: those that move; kinds, counter_kinds: those of which there is something."""
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
+        self.kinds: list[Kind] = []
         self.counters: list[Counter] = []
+        self.counter_kinds: list[CounterKind] = []
         self.numbers: list[int] = []
         self.keys: list[str] = []
         self.used_after: list[int] = []
@@ -86,20 +99,21 @@ class NewEvents:
         if not group.accepted:
             self._begin(group)
         group.accepted += 1
-        for counter, amount in group.moves:
+        moves, kind = group.moves, group.kind
+        for counter, amount in moves:
             counter.used += amount
-        if group.warned is not None:
-            group.most_used = max(group.most_used, group.counters[group.warned].used)
+        if kind.warned is not None:
+            group.most_used = max(group.most_used, moves[kind.warned][0].used)
         self.numbers.append(group.number)
         self.keys.append(key)
-        self.used_after.append(group.counters[0].used)
+        self.used_after.append(moves[0][0].used)
         use = group.use
         usage = {
             "id": 0,
             "user_id": use.user_id,
             "feature": use.metered.name,
             "amount": use.amount,
-            "timestamp": group.place.timestamp,
+            "timestamp": kind.place.timestamp,
         }
         self.usages.append(usage)
         return usage
@@ -107,10 +121,18 @@ class NewEvents:
     def _begin(self, group: Group) -> None:
         self.groups.append(group)
         group.number = len(self.groups)
-        for counter in group.counters:
+        kind = group.kind
+        if not kind.number:
+            self.kinds.append(kind)
+            kind.number = len(self.kinds)
+        for counter, _ in group.moves:
             if not counter.number:
                 self.counters.append(counter)
                 counter.number = len(self.counters)
+            of = counter.kind
+            if not of.number:
+                self.counter_kinds.append(of)
+                of.number = len(self.counter_kinds)
 
 
 # Everybody locks counters in this order. Making one and locking one that is there are one pass: in two, a row that
@@ -135,7 +157,9 @@ KNOWN_KEYS = """
     FROM unnest(%(keys)s::text[]) w (key)
     CROSS JOIN LATERAL (SELECT * FROM usage_usagekey k WHERE k.source = %(source)s AND k.key = w.key LIMIT 1) k"""
 
-# How counters move, in two ways. Each says by `counted` which have (`n`), and what they held `before`.
+# How counters move, in two ways. Each says by `counted` what they held before: `befores`, in the order of their
+# numbers. NULL: they have not moved. An array, since the server would think that a join of what has moved has few rows,
+# and might go through all of them for each.
 #
 # Locked ones, of which everything is known: `used_after` says it all.
 _MOVE_LOCKED = """
@@ -144,15 +168,17 @@ _MOVE_LOCKED = """
         FROM unnest(%(b_ids)s::bigint[], %(b_amounts)s::bigint[]) b (id, amount)
         WHERE c.id = b.id AND c.id = ANY(%(b_ids)s::bigint[])
     ), counted AS (
-        SELECT n, 0 AS before FROM unnest(%(b_ids)s::bigint[]) WITH ORDINALITY AS b (id, n)
+        SELECT array_fill(0::bigint, ARRAY[cardinality(%(b_ids)s::bigint[])]) AS befores
     )"""
 # Unknown ones, which is what TAKE is for single events: nothing moves where a plan or a limit is in the way, or one of
-# a few keys is known. A limit that another reaches first makes `before` NULL, an error that takes all of it back.
+# a few keys is known. A limit that another reaches first leaves no `before`, an error that takes all of it back.
 _TAKE = f"""
     wanted AS (
-        SELECT * FROM unnest(%(b_users)s::bigint[], %(b_features)s::text[], %(b_windows)s::timestamptz[],
-            %(b_amounts)s::bigint[], %(b_mosts)s::bigint[])
-        WITH ORDINALITY AS b (user_id, feature, window_start, amount, most, n)
+        SELECT b.user_id, k.feature, k.window_start, b.amount, k.most, b.n
+        FROM unnest(%(b_users)s::bigint[], %(b_kinds)s::bigint[], %(b_amounts)s::bigint[])
+            WITH ORDINALITY AS b (user_id, kind, amount, n)
+        LEFT JOIN unnest(%(c_features)s::text[], %(c_windows)s::timestamptz[], %(c_mosts)s::bigint[])
+            WITH ORDINALITY AS k (feature, window_start, most, kind) USING (kind)
     ), bump AS (
         INSERT INTO usage_usagecounter AS c (user_id, feature, window_start, used)
         SELECT w.user_id, w.feature, w.window_start, w.amount FROM wanted w
@@ -170,20 +196,27 @@ _TAKE = f"""
         SELECT w.n, b.used - w.amount AS before, b.used + b.held <= w.most AS fits
         FROM bump b JOIN wanted w USING (user_id, feature, window_start)
     ), counted AS (
-        SELECT n, CASE WHEN (SELECT bool_and(fits) FROM moved) THEN before END AS before FROM moved
+        SELECT CASE bool_and(fits) WHEN true THEN array_agg(before ORDER BY n) WHEN false THEN '{{}}' END AS befores
+        FROM moved
     )"""
-# What events of a group have in common is sent once; each names its group by its number (`n`), which names its counter
-# (`c`). Ids are drawn in the order of the events, from the sequence of the column, whichever it is
-# (usage/partitions.py). The `ANY` above lets the counters be found by their index instead of in a reading of all.
+_HAVE_MOVED = "(SELECT befores FROM counted) IS NOT NULL"
+# What events of a kind, and of a group, have in common is sent once; each names its group by its number (`n`), and that
+# its kind and its counter (`c`). Ids are drawn in the order of the events, from the sequence of the column, whichever
+# it is (usage/partitions.py). The `ANY` above lets the counters be found by their index instead of in a reading of all.
+# `LEFT JOIN` tells the planner that none is lost.
 _WRITE = f"""
-    WITH {{moving}}, common AS (
-        SELECT g.*, counted.before FROM unnest(%(users)s::bigint[], %(features)s::text[], %(amounts)s::bigint[],
-            %(times)s::timestamptz[], %(models)s::text[], %(costs)s::bigint[], %(periods)s::timestamptz[],
-            %(windows)s::timestamptz[], %(resets)s::timestamptz[], %(limits)s::bigint[], %(prints)s::text[],
-            %(counters)s::bigint[])
-        WITH ORDINALITY AS g (user_id, feature, amount, timestamp, model, cost, billed_from, window_start, resets_at,
-                              limit_then, fingerprint, c, n)
-        JOIN counted ON counted.n = g.c
+    WITH {{moving}}, kinds AS (
+        SELECT * FROM unnest(%(features)s::text[], %(amounts)s::bigint[], %(times)s::timestamptz[], %(models)s::text[],
+            %(costs)s::bigint[], %(periods)s::timestamptz[], %(windows)s::timestamptz[], %(resets)s::timestamptz[],
+            %(limits)s::bigint[], %(a_features)s::text[], %(a_windows)s::timestamptz[], %(a_limits)s::bigint[])
+        WITH ORDINALITY AS k (feature, amount, timestamp, model, cost, billed_from, window_start, resets_at, limit_then,
+                              alert_feature, alert_window, alert_limit, kind)
+    ), common AS (
+        SELECT g.n, g.user_id, g.fingerprint, (SELECT befores FROM counted)[g.c] AS before, kinds.*
+        FROM unnest(%(users)s::bigint[], %(kinds)s::bigint[], %(prints)s::text[], %(counters)s::bigint[])
+            WITH ORDINALITY AS g (user_id, kind, fingerprint, c, n)
+        LEFT JOIN kinds USING (kind)
+        WHERE {_HAVE_MOVED}
     ), new AS (
         SELECT nextval((SELECT pg_get_serial_sequence('usage_usageevent', 'id')::regclass)) AS id, e.*
         FROM (SELECT * FROM unnest(%(ns)s::bigint[], %(keys)s::text[], %(used)s::bigint[])
@@ -199,10 +232,13 @@ _WRITE = f"""
         SELECT %(source)s, key, fingerprint, id, timestamp FROM new ORDER BY key COLLATE "C"
     ), day AS (
         INSERT INTO usage_usageday AS d (user_id, feature, day, amount, cost_nanocents)
-        SELECT * FROM unnest(%(d_users)s::bigint[], %(d_features)s::text[], %(d_days)s::date[],
-            %(d_amounts)s::bigint[], %(d_costs)s::bigint[]) u (user_id, feature, day, amount, cost)
-        WHERE EXISTS (SELECT 1 FROM counted)
-        ORDER BY u.user_id, u.feature COLLATE "C", u.day
+        SELECT u.user_id, k.feature, k.day, u.amount, u.cost
+        FROM unnest(%(d_users)s::bigint[], %(d_kinds)s::bigint[], %(d_amounts)s::bigint[], %(d_costs)s::bigint[])
+            AS u (user_id, kind, amount, cost)
+        LEFT JOIN unnest(%(d_features)s::text[], %(d_days)s::date[])
+            WITH ORDINALITY AS k (feature, day, kind) USING (kind)
+        WHERE {_HAVE_MOVED}
+        ORDER BY u.user_id, k.feature COLLATE "C", k.day
         ON CONFLICT (user_id, feature, day) DO UPDATE
         SET amount = d.amount + excluded.amount, cost_nanocents = d.cost_nanocents + excluded.cost_nanocents
     ), charge AS (
@@ -211,19 +247,18 @@ _WRITE = f"""
         SELECT * FROM unnest(%(t_users)s::bigint[], %(t_periods)s::timestamptz[], %(t_days)s::timestamptz[],
             %(t_models)s::text[], %(t_factors)s::int[], %(t_prices)s::int[], %(t_tokens)s::bigint[],
             %(t_costs)s::bigint[]) u (user_id, period_start, day_start, model, factor, price_cents, tokens, cost)
-        WHERE EXISTS (SELECT 1 FROM counted)
+        WHERE {_HAVE_MOVED}
         ORDER BY u.user_id, u.period_start, u.day_start, u.model COLLATE "C", u.factor, u.price_cents
         ON CONFLICT (user_id, period_start, day_start, model, factor, price_cents) DO UPDATE
         SET tokens = t.tokens + excluded.tokens, cost_nanocents = t.cost_nanocents + excluded.cost_nanocents
     ), alerts AS (
         INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
-        SELECT a.user_id, a.feature, a.window_start, t.percent
-        FROM unnest(%(a_users)s::bigint[], %(a_features)s::text[], %(a_windows)s::timestamptz[],
-            %(a_limits)s::bigint[], %(a_used)s::bigint[], %(a_counters)s::bigint[])
-            AS a (user_id, feature, window_start, most, used, c)
-        JOIN counted ON counted.n = a.c
-        CROSS JOIN LATERAL {THRESHOLDS.format(user_id="a.user_id", feature="a.feature")}
-        WHERE {REACHED.format(used="counted.before + a.used", limit="a.most")}
+        SELECT a.user_id, k.alert_feature, k.alert_window, t.percent
+        FROM unnest(%(a_users)s::bigint[], %(a_kinds)s::bigint[], %(a_used)s::bigint[], %(a_counters)s::bigint[])
+            AS a (user_id, kind, used, c)
+        LEFT JOIN kinds k USING (kind)
+        CROSS JOIN LATERAL {THRESHOLDS.format(user_id="a.user_id", feature="k.alert_feature")}
+        WHERE {REACHED.format(used="(SELECT befores FROM counted)[a.c] + a.used", limit="k.alert_limit")}
         ON CONFLICT DO NOTHING
         RETURNING user_id
     )
@@ -233,19 +268,18 @@ WRITE_LOCKED = _WRITE.format(moving=_MOVE_LOCKED)
 TAKE_AND_WRITE = _WRITE.format(moving=_TAKE)
 
 
-def lock_counters(counters: dict[CounterKey, Counter]) -> None:
+def lock_counters(counters: list[Counter]) -> None:
     """Lock the rows, making those that are missing, and tell each of `counters` what it holds."""
-    keys = list(counters)
-    if not keys:
+    if not counters:
         return
     params = {
-        "users": numbers(user for user, _, _ in keys),
-        "features": texts(feature for _, feature, _ in keys),
-        "windows": times(start for _, _, start in keys),
+        "users": numbers(counter.user_id for counter in counters),
+        "features": texts(counter.kind.feature for counter in counters),
+        "windows": times(counter.kind.window_start for counter in counters),
     }
-    _run(LOCK_COUNTERS, params)
+    execute(LOCK_COUNTERS, params)
     for n, counter_id, used, held in _fetch_all(READ_COUNTERS, params):
-        counter = counters[keys[n - 1]]
+        counter = counters[n - 1]
         counter.id, counter.before, counter.used, counter.held = counter_id, used, used, held
 
 
@@ -280,11 +314,12 @@ def take_and_write_events(
     nothing was written. A transaction of its own. Raises DoesNotFit, KeyTaken, NoPartition: nothing was written, too.
     """
     params = {
-        "b_users": numbers(counter.key[0] for counter in new.counters),
-        "b_features": texts(counter.key[1] for counter in new.counters),
-        "b_windows": times(counter.key[2] for counter in new.counters),
+        "b_users": numbers(counter.user_id for counter in new.counters),
+        "b_kinds": numbers(counter.kind.number for counter in new.counters),
         "b_amounts": numbers(counter.used for counter in new.counters),
-        "b_mosts": numbers(counter.most for counter in new.counters),
+        "c_features": texts(kind.feature for kind in new.counter_kinds),
+        "c_windows": times(kind.window_start for kind in new.counter_kinds),
+        "c_mosts": numbers(kind.most for kind in new.counter_kinds),
         "few_keys": texts(few_keys),
         **proof_arrays(user_plans),
         **_arrays(source, new),
@@ -314,46 +349,49 @@ def _numbers_in(text: str | bytes) -> list[int]:
 
 def _arrays(source: str, new: NewEvents) -> dict[str, str]:
     """The parameters of _WRITE."""
-    groups = new.groups
-    uses, places = [group.use for group in groups], [group.place for group in groups]
+    groups, places = new.groups, [kind.place for kind in new.kinds]
     own = [place.own for place in places]
-    days: dict[tuple[int, str, date], list[int]] = {}
+    warned = [place.bumps[place.warned or 0] for place in places]
+    # {what many have in common: {user: [amount, cost]}}
+    days: dict[tuple[str, date], dict[int, list[int]]] = {}
     charges: dict[tuple[int, str, Charge], list[int]] = {}
-    # {what is warned of: (its limit, the highest it has stood at, its counter)}
-    reached: dict[tuple[int, str, datetime], tuple[int | None, int, int]] = {}
+    # {what is warned of: (kind, the highest it has stood at, its counter)}
+    reached: dict[tuple[int, str, datetime], tuple[int, int, int]] = {}
     for group in groups:
-        use, place = group.use, group.place
+        use, place = group.use, group.kind.place
         amount, cost = group.accepted * use.amount, group.accepted * place.cost_nanocents
-        _add(days, (use.user_id, place.own.feature, place.day), amount, cost)
+        _add(days.setdefault((place.own.feature, place.day), {}), use.user_id, amount, cost)
         if place.charge is not None:
             _add(charges, (use.user_id, use.model, place.charge), amount, cost)
-        if group.warned is not None:
-            bump, counter = place.bumps[group.warned], group.counters[group.warned]
-            what = (use.user_id, bump.feature, place.alert_window)
-            _, most_used, _ = reached.get(what, (None, 0, 0))
-            reached[what] = bump.limit, max(most_used, group.most_used), counter.number
+        if (i := group.kind.warned) is not None:
+            what = (use.user_id, place.bumps[i].feature, place.alert_window)
+            _, most_used, _ = reached.get(what, (0, 0, 0))
+            reached[what] = group.kind.number, max(most_used, group.most_used), group.moves[i][0].number
+    of_days = list(days.values())
     params = {
         "source": source,
-        "users": numbers(use.user_id for use in uses),
         "features": texts(bump.feature for bump in own),
-        "amounts": numbers(use.amount for use in uses),
+        "amounts": numbers(bump.amount for bump in own),
         "times": times(place.timestamp for place in places),
-        "models": texts(use.model for use in uses),
+        "models": texts(kind.model for kind in new.kinds),
         "costs": numbers(place.cost_nanocents for place in places),
         "periods": times(place.charge.period_start if place.charge else None for place in places),
         "windows": times(bump.window_start for bump in own),
         "resets": times(bump.resets_at for bump in own),
         "limits": numbers(bump.limit for bump in own),
-        "prints": texts(group.fingerprint for group in groups),
-        "counters": numbers(group.counters[0].number for group in groups),
+        "users": numbers(group.use.user_id for group in groups),
+        "kinds": numbers(group.kind.number for group in groups),
+        "prints": texts(group.use.fingerprint for group in groups),
+        "counters": numbers(group.moves[0][0].number for group in groups),
         "ns": numbers(new.numbers),
         "keys": texts(new.keys),
         "used": numbers(new.used_after),
-        "d_users": numbers(user for user, _, _ in days),
-        "d_features": texts(feature for _, feature, _ in days),
-        "d_days": texts(day.isoformat() for _, _, day in days),
-        "d_amounts": numbers(amount for amount, _ in days.values()),
-        "d_costs": numbers(cost for _, cost in days.values()),
+        "d_features": texts(feature for feature, _ in days),
+        "d_days": texts(day.isoformat() for _, day in days),
+        "d_users": numbers(user for of_users in of_days for user in of_users),
+        "d_kinds": numbers(n for n, of_users in enumerate(of_days, 1) for _ in of_users),
+        "d_amounts": numbers(amount for of_users in of_days for amount, _ in of_users.values()),
+        "d_costs": numbers(cost for of_users in of_days for _, cost in of_users.values()),
         "t_users": numbers(user for user, _, _ in charges),
         "t_periods": times(charge.period_start for _, _, charge in charges),
         "t_days": times(charge.day_start for _, _, charge in charges),
@@ -362,10 +400,11 @@ def _arrays(source: str, new: NewEvents) -> dict[str, str]:
         "t_prices": numbers(charge.price_cents for _, _, charge in charges),
         "t_tokens": numbers(tokens for tokens, _ in charges.values()),
         "t_costs": numbers(cost for _, cost in charges.values()),
+        "a_features": texts(bump.feature for bump in warned),
+        "a_windows": times(place.alert_window for place in places),
+        "a_limits": numbers(bump.limit for bump in warned),
         "a_users": numbers(user for user, _, _ in reached),
-        "a_features": texts(feature for _, feature, _ in reached),
-        "a_windows": times(start for _, _, start in reached),
-        "a_limits": numbers(limit for limit, _, _ in reached.values()),
+        "a_kinds": numbers(kind for kind, _, _ in reached.values()),
         "a_used": numbers(used for _, used, _ in reached.values()),
         "a_counters": numbers(number for _, _, number in reached.values()),
     }
@@ -373,17 +412,14 @@ def _arrays(source: str, new: NewEvents) -> dict[str, str]:
 
 
 def _add(sums: dict[Any, list[int]], key: Any, amount: int, cost: int) -> None:
-    found = sums.setdefault(key, [0, 0])
-    found[0] += amount
-    found[1] += cost
+    if (found := sums.get(key)) is None:
+        sums[key] = [amount, cost]
+    else:
+        found[0] += amount
+        found[1] += cost
 
 
 def _fetch_all(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     with prepared(), connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.fetchall()
-
-
-def _run(sql: str, params: dict[str, Any]) -> None:
-    with prepared(), connection.cursor() as cursor:
-        cursor.execute(sql, params)

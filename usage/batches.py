@@ -22,9 +22,9 @@ from psycopg import errors as pg
 from billing.models import UserPlan
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
 from usage.batch_statements import (
-    Counter,
-    CounterKey,
+    CounterKind,
     Group,
+    Kind,
     NewEvents,
     Written,
     known_keys,
@@ -39,7 +39,7 @@ from usage.partitions import make_partition_of, month_of
 from usage.plan_facts import known_plan_facts, plan_facts_of_many
 from usage.replays import answer_of, events_of
 from usage.statements import DoesNotFit, KeyTaken, NoPartition
-from usage.uses import Asked, Use, place_of
+from usage.uses import Asked, Use, place_of, terms_for
 from usage.warning_mails import ring_for
 
 MOST = 1000
@@ -144,7 +144,7 @@ class _Batch:
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
         where = self._groups(plans)
-        lock_counters(self.counters)
+        lock_counters([one for kind in self.counter_kinds.values() for one in kind.of_users.values()])
         self.counted = self._counted_before([use.key for use in _uses(self.events)])  # and what this batch adds to it
         self.new = NewEvents()
         self.in_the_way: set[int] = set()
@@ -157,7 +157,8 @@ class _Batch:
         """Is nothing given back, and each counter warned of in one month? Then its end says what was reached."""
         months: dict[int, datetime] = {}
         for group in self.groups:
-            own, month = group.place.bumps[0], group.place.alert_window
+            place = group.kind.place
+            own, month = place.bumps[0], place.alert_window
             if own.amount < 0:
                 return False
             # Files have a window without an end.
@@ -176,7 +177,7 @@ class _Batch:
                 answers.append(Answer(event.key, "accepted", new.add(group, event.key), None))
             else:
                 return None
-        if len(set(new.keys)) < len(new.keys) or any(counter.used > counter.most for counter in new.counters):
+        if len(set(new.keys)) < len(new.keys) or any(one.used > one.kind.most for one in new.counters):
             return None
         return answers
 
@@ -193,27 +194,45 @@ class _Batch:
 
     def _groups(self, plans: dict[int, UserPlan]) -> list[Group | DomainError]:
         """Where each event counts, or why it does not."""
-        self.counters: dict[CounterKey, Counter] = {}
+        self.counter_kinds: dict[tuple[str, datetime, int], CounterKind] = {}
         self.groups: list[Group] = []
-        groups: dict[tuple[Any, ...], Group | DomainError] = {}
+        # {what an event says: ({user: where it counts}, {terms: where it counts under them})}
+        known: dict[tuple[Any, ...], tuple[dict[int, Group | DomainError], dict[Any, Kind | DomainError]]] = {}
         where: list[Group | DomainError] = []
         for event in self.events:
             if isinstance(event, Invalid):
                 where.append(event.error)
                 continue
             user_id, metered, amount, _, _, model, size_mb, sent_at, level = event
-            says = (user_id, metered.name, amount, model, size_mb, sent_at, level)
-            if (group := groups.get(says)) is None:
-                try:
-                    place = place_of(event, plans.get(user_id), self.now, self.asked)
-                except DomainError as error:
-                    group = error
-                else:
-                    group = Group(event, place, self.counters)
-                    self.groups.append(group)
-                groups[says] = group
+            says = (metered.name, amount, model, size_mb, sent_at, level)
+            if (found := known.get(says)) is None:
+                found = known[says] = ({}, {})
+            groups, kinds = found
+            if (group := groups.get(user_id)) is None:
+                group = groups[user_id] = self._group(event, plans.get(user_id), kinds)
             where.append(group)
         return where
+
+    def _group(self, use: Use, user_plan: UserPlan | None, kinds: dict[Any, Kind | DomainError]) -> Group | DomainError:
+        if user_plan is None or not user_plan.is_active(self.now):
+            kind = self._kind(use, user_plan)
+        else:
+            terms = terms_for(use.metered, user_plan)
+            if (known := kinds.get(terms)) is None:
+                known = kinds[terms] = self._kind(use, user_plan)
+            kind = known
+        if not isinstance(kind, Kind):
+            return kind
+        group = Group(use, kind)
+        self.groups.append(group)
+        return group
+
+    def _kind(self, use: Use, user_plan: UserPlan | None) -> Kind | DomainError:
+        try:
+            place = place_of(use, user_plan, self.now, self.asked)
+        except DomainError as error:
+            return error
+        return Kind(use.model, place, self.counter_kinds)
 
     def _counted_before(self, keys: list[str]) -> _Counted:
         found = known_keys(self.source, keys)
@@ -233,14 +252,13 @@ class _Batch:
             return Answer(key, "duplicate", known[1], None)
         if not isinstance(group, Group):
             return Answer(key, "refused", None, group)
-        bumps, counters = group.place.bumps, group.counters
-        for bump, counter in zip(bumps, counters, strict=True):
+        for bump, (counter, _) in zip(group.kind.place.bumps, group.moves, strict=True):
             if not bump.fits(counter.used, counter.held):
                 if counter.held and bump.amount > 0:
                     self.in_the_way.add(event.user_id)
                 return Answer(key, "refused", None, bump.refusal(event, counter.used, counter.held, self.asked))
         usage = self.new.add(group, key)
-        self.counted[key] = group.fingerprint, usage
+        self.counted[key] = event.fingerprint, usage
         return Answer(key, "accepted", usage, None)
 
 

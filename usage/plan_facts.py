@@ -6,7 +6,7 @@ nothing, and the caller reads anew. So limits are exact, and nothing has to be t
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, cast
 
@@ -51,31 +51,40 @@ _NO_CAP = -1
 # A condition for SQL, with the parameters of `proof`. Sync writes `synced_at` with every look, saving a plan
 # `updated_at`; the customer's own cap is compared itself. `+ 0`: without statistics PostgreSQL would rather walk
 # through all subscribers of the plan by its index.
-_HOLDS = """EXISTS (SELECT 1 FROM billing_userplan up
+_OWN_HOLDS = """EXISTS (SELECT 1 FROM billing_userplan up
     WHERE up.id = %(user_plan_id)s AND up.is_live AND up.status = %(status)s AND up.synced_at = %(synced_at)s
       AND up.plan_id + 0 = %(plan_id)s
-      AND COALESCE((SELECT s.cents FROM usage_spendcap s WHERE s.user_id = up.user_id), -1) = %(spend_cap)s {each})
-    AND EXISTS (SELECT 1 FROM billing_plan p
+      AND COALESCE((SELECT s.cents FROM usage_spendcap s WHERE s.user_id = up.user_id), -1) = %(spend_cap)s {each})"""
+_PLAN_HOLDS = """EXISTS (SELECT 1 FROM billing_plan p
     WHERE p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s {each})"""
-STILL_HOLD = _HOLDS.format(each="")
+STILL_HOLD = f"{_OWN_HOLDS} AND {_PLAN_HOLDS}".format(each="")
 
-# Its parameters, in the order of `proof`.
-PROOF: dict[str, type] = {
-    "user_plan_id": int,
+# What proves somebody's own row, and what many have in common: the parameters of _HOLDS, in the order of `proof`.
+_OWN: dict[str, type] = {"user_plan_id": int, "synced_at": datetime}
+_COMMON: dict[str, type] = {
     "status": str,
-    "synced_at": datetime,
     "plan_id": int,
     "plan_updated_at": datetime,
     "spend_cap": int,
 }
-# With an OFFSET each is looked up; without, PostgreSQL may read the plans of all subscribers into a hash first.
-_OF_EACH = re.sub(r"%[(](\w+)[)]s", r"w.\1", _HOLDS.format(each="OFFSET 0"))
+PROOF = _OWN | _COMMON
+
+
+def _of_each(condition: str) -> str:
+    """With an OFFSET each is looked up; without, PostgreSQL may read the plans of all subscribers into a hash first."""
+    return re.sub(r"%[(](\w+)[)]s", r"w.\1", condition.format(each="OFFSET 0"))
+
+
 # The same for many, with the parameters of `proof_arrays`: those that no longer hold.
 NO_LONGER_HOLD = f"""
-    SELECT w.user_plan_id FROM unnest(%(user_plan_id)s::bigint[], %(status)s::text[], %(synced_at)s::timestamptz[],
-        %(plan_id)s::bigint[], %(plan_updated_at)s::timestamptz[], %(spend_cap)s::bigint[])
-    AS w ({", ".join(PROOF)})
-    WHERE NOT ({_OF_EACH})"""
+    SELECT w.user_plan_id
+    FROM (SELECT * FROM unnest(%(user_plan_ids)s::bigint[], %(synced_ats)s::timestamptz[], %(commons)s::bigint[])
+            AS o (user_plan_id, synced_at, common)
+        JOIN (SELECT w.*, {_of_each(_PLAN_HOLDS)} AS plan_holds
+            FROM unnest(%(statuses)s::text[], %(plan_ids)s::bigint[], %(plan_updated_ats)s::timestamptz[],
+                %(spend_caps)s::bigint[])
+            WITH ORDINALITY AS w (status, plan_id, plan_updated_at, spend_cap, common) OFFSET 0) c USING (common)) w
+    WHERE NOT (w.plan_holds AND {_of_each(_OWN_HOLDS)})"""
 
 _remembered: dict[int, UserPlan] = {}
 
@@ -208,8 +217,8 @@ def proof(user_plan: UserPlan) -> tuple[Any, ...]:
     plan, cap = user_plan.plan, spend_cap_cents(user_plan)
     return (
         user_plan.pk,
-        user_plan.status,
         user_plan.synced_at,
+        user_plan.status,
         plan.pk,
         plan.updated_at,
         _NO_CAP if cap is None else cap,
@@ -217,9 +226,24 @@ def proof(user_plan: UserPlan) -> tuple[Any, ...]:
 
 
 def proof_arrays(many: Iterable[UserPlan]) -> dict[str, str]:
-    """The parameters of NO_LONGER_HOLD."""
-    columns = zip(*map(proof_texts, many), strict=True)
-    return dict(zip(PROOF, map(array_of_encoded, columns), strict=True))
+    """The parameters of NO_LONGER_HOLD. What many have in common is sent once."""
+    commons: dict[tuple[bytes, ...], int] = {}
+    ids, moments, places = [], [], []
+    for facts in many:
+        user_plan_id, synced_at, *common = proof_texts(facts)
+        ids.append(user_plan_id)
+        moments.append(synced_at)
+        places.append(commons.setdefault(tuple(common), len(commons) + 1))
+    statuses, plan_ids, updated, caps = zip(*commons, strict=True)
+    return {
+        "user_plan_ids": array_of_encoded(ids),
+        "synced_ats": array_of_encoded(moments),
+        "commons": numbers(places),
+        "statuses": array_of_encoded(statuses),
+        "plan_ids": array_of_encoded(plan_ids),
+        "plan_updated_ats": array_of_encoded(updated),
+        "spend_caps": array_of_encoded(caps),
+    }
 
 
 def proof_texts(user_plan: UserPlan) -> list[bytes]:
@@ -227,3 +251,20 @@ def proof_texts(user_plan: UserPlan) -> list[bytes]:
     if (made := user_plan.__dict__.get("_proof_texts")) is None:
         made = user_plan._proof_texts = cast("list[bytes]", encoded(proof(user_plan)))
     return made
+
+
+def terms_of(user_plan: UserPlan) -> tuple[Any, ...]:
+    """What decides how much of everything its owner may use, and in which windows: many have the same. Made once."""
+    if (made := user_plan.__dict__.get("_terms")) is None:
+        plan = user_plan.plan
+        made = user_plan._terms = (plan.pk, plan.updated_at, user_plan.usage_anchor.astimezone(UTC).day)
+    return made
+
+
+def token_terms_of(user_plan: UserPlan) -> tuple[Any, ...]:
+    """The same of AI tokens, with what decides what they cost."""
+    price = user_plan.token_price_cents
+    if not price:
+        return terms_of(user_plan)
+    bill = price, user_plan.current_period_start, user_plan.current_period_end
+    return *terms_of(user_plan), *bill, spend_cap_cents(user_plan)

@@ -417,7 +417,7 @@ def fetch_one(sql: str, params: dict[str, Any]) -> Any:
 
 def execute(sql: str, params: dict[str, Any]) -> int:
     """Returns how many rows it wrote."""
-    with connection.cursor() as cursor:
+    with prepared(), connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.rowcount
 

@@ -18,7 +18,7 @@ from usage.errors import NoActivePlan, UserNotFound
 from usage.features import FEATURES, Feature, Metered, Window
 from usage.limits import plans_by_price
 from usage.money import NANOCENTS
-from usage.plan_facts import spend_cap_cents
+from usage.plan_facts import spend_cap_cents, terms_of, token_terms_of
 from usage.price_book import Book, price_book
 from usage.refusals import file_too_large, refusal_by_the_plan, spend_cap_reached
 from usage.windows import ALWAYS, month_at, window_at
@@ -230,6 +230,11 @@ def place_of(use: Use, user_plan: UserPlan | None, now: datetime, asked: Asked |
             spend = Bump(SPEND, window_start, resets_at, cost, most, SPEND_CAP)
             return Place(timestamp, (own, spend), alert_window, user_plan, cost, charge)
     return Place(timestamp, (own,), alert_window, user_plan)
+
+
+def terms_for(metered: Metered, user_plan: UserPlan) -> tuple[Any, ...]:
+    """All that `place_of` asks of an active plan: two who have the same are told the same of the same use."""
+    return token_terms_of(user_plan) if metered.feature is Feature.AI_TOKEN else terms_of(user_plan)
 
 
 def _timestamp(use: Use, now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""A batch leaves behind what its events do that come alone, in order: drawn by seed, for two customers of one plan."""
+"""A batch leaves behind what its events do that come alone, in order: drawn by seed, for customers and their twins."""
 
 import random
 from datetime import timedelta
@@ -103,3 +103,36 @@ def test_both_leave_the_same(seed, alice, bob, give_plan, make_plan):
         events = draw(dice, number)
         assert together(uses_of(alice, events)) == one_by_one(uses_of(bob, events))
         assert left_by(alice) == left_by(bob)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_customers_with_all_kinds_of_terms(seed, give_plan, make_plan, django_user_model):
+    """Who have the same terms are worked out together; nobody is by the terms of another."""
+    dice = random.Random(seed)
+    plans = [make_plan(synthetic_rows_per_month=300), make_plan(name="Other", ai_prompts_per_day=None, file_limit=12)]
+    pairs = []
+    for number in range(7):
+        plan = dice.choice(plans)
+        fields = {
+            "start": NOON - timedelta(days=dice.choice([3, 3, 40, 33])),
+            "token_price_cents": dice.choice([0, 0, 500, 700]),
+            "status": dice.choice(["active"] * 4 + ["trialing", "past_due"]),
+            "cancel_at": dice.choice([None, None, NOON + timedelta(days=1), NOON]),
+        }
+        cap = dice.choice([None, None, 300, 20_000])
+        pair = [
+            django_user_model.objects.create_user(f"{number}{name}@example.com", "password") for name in ("", "-twin")
+        ]
+        for user in pair:
+            give_plan(user, plan, **fields)
+            if cap is not None:
+                SpendCap.objects.create(user=user, cents=cap)
+        pairs.append(pair)
+    for number in range(3):
+        # All send the same, each to its own end.
+        events = [event for _ in range(2) for event in draw(dice, number)]
+        turns = [(i, event) for event in events for i in range(len(pairs)) if dice.random() < 0.7]
+        both = [[use for i, event in turns for use in uses_of(pairs[i][which], [event])] for which in (0, 1)]
+        assert together(both[0]) == one_by_one(both[1])
+        for user, twin in pairs:
+            assert left_by(user) == left_by(twin)

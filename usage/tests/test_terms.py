@@ -1,0 +1,75 @@
+"""Whatever makes a use count elsewhere is among the terms: a batch works out a use once for all who have the same."""
+
+from copy import copy
+from datetime import timedelta
+
+import pytest
+
+from usage.plan_facts import _FIELDS, plan_facts_now
+from usage.tests.conftest import NOON
+from usage.uses import place_of, terms_for, use_of
+
+pytestmark = pytest.mark.django_db
+
+# What each fact may be as well. The user's and the row's own ids are nobody's terms.
+OTHERS = {
+    "plan_id": 0,
+    "is_live": True,
+    "status": "trialing",
+    "start_date": NOON - timedelta(days=4),
+    "usage_anchored_at": NOON - timedelta(days=9),
+    "cancel_at": NOON + timedelta(days=9),
+    "ended_at": None,
+    "past_due_since": NOON - timedelta(days=1),
+    "disputed_since": NOON - timedelta(days=1),
+    "synced_at": NOON,
+    "current_period_start": NOON - timedelta(days=2),
+    "current_period_end": NOON - timedelta(days=1),
+    "token_price_cents": 700,
+    "plan__updated_at": NOON,
+    "plan__ai_token_price_per_million": 7,
+    "plan__file_limit": 7,
+    "plan__file_size_limit_mb": 7,
+    "plan__ai_prompts_per_day": 7,
+    "plan__synthetic_rows_per_month": 7,
+    "spend_cap_cents": 7,
+}
+USES = [
+    {"feature": feature, "amount": 1, "timestamp": timestamp}
+    for feature in ("file_upload", "ai_prompt", "ai_token", "synthetic_rows")
+    for timestamp in (None, NOON - timedelta(days=20), NOON - timedelta(days=1))
+]
+
+
+def with_another(facts, name):
+    """The facts as if one of them were another. Whoever saves a plan moves its `updated_at`."""
+    facts = copy(facts)
+    for made in ("_terms", "_proof_texts"):
+        facts.__dict__.pop(made, None)
+    if name.startswith("plan__"):
+        facts.plan = copy(facts.plan)
+        facts.plan.updated_at = NOON
+        setattr(facts.plan, name.removeprefix("plan__"), OTHERS[name])
+    elif name != "plan_id":
+        setattr(facts, name, OTHERS[name])
+    return facts
+
+
+@pytest.mark.parametrize("price", [0, 500])
+def test_the_same_terms_the_same_place(alice, give_plan, price):
+    give_plan(alice, token_price_cents=price)
+    facts = plan_facts_now(alice.pk)
+    assert OTHERS.keys() == {*_FIELDS, "spend_cap_cents"} - {"user_id"}
+    moved = set()
+    for fields in USES:
+        use = use_of(alice.pk, source="test", key="k", **fields)
+        here = place_of(use, facts, NOON)._replace(user_plan=None)
+        for name in OTHERS:
+            other = with_another(facts, name)
+            assert other.is_active(NOON)
+            if place_of(use, other, NOON)._replace(user_plan=None) != here:
+                moved.add(name)
+                assert terms_for(use.metered, other) != terms_for(use.metered, facts), (name, use)
+    costly = {"spend_cap_cents", "current_period_start", "current_period_end"} if price else set()
+    limits = {"plan__file_limit", "plan__ai_prompts_per_day", "plan__synthetic_rows_per_month"}
+    assert moved == {"usage_anchored_at", "start_date", "token_price_cents", *limits, *costly}
