@@ -32,8 +32,6 @@ Row = tuple[str, str, str, str]
 
 def record_for(number: int, users: range, seconds: float) -> float:
     """`record` for random users: events a second."""
-    from django.utils import timezone
-
     from usage.metering import record
 
     dice = random.Random()
@@ -41,7 +39,7 @@ def record_for(number: int, users: range, seconds: float) -> float:
     def one() -> int:
         # As pgbench does, from a generator of its own: a UUID asks the kernel.
         key = f"{dice.getrandbits(128):032x}"
-        record(dice.choice(users), "synthetic_rows", 1, source="bench", key=key, now=timezone.now())
+        record(dice.choice(users), "synthetic_rows", 1, source="bench", key=key, now=datetime.now(UTC))
         return 1
 
     return until(seconds, one)
@@ -79,8 +77,8 @@ def the_same_statement(users: range) -> str:
     from usage.uses import place_of, use_of
 
     use = use_of(users[0], "synthetic_rows", 1, source="pgbench", key="key")
-    user_plan = plan_facts_now(users[0])
-    sql, params = statement_and_params(use, place_of(use, user_plan, timezone.now()))
+    facts = plan_facts_now(users[0])
+    sql, params = statement_and_params(use, place_of(use, facts, timezone.now()))
     varying = {"user_id": ":u", "user_plan_id": ":u", "key": "'p' || :k"}
 
     def written(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """What they pay for: only what Stripe does not hold, and one projection (UserPlan) of what it does."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -175,6 +175,7 @@ class TrialCard(models.Model):
 
 # Stripe's statuses in which a plan serves; past_due within its grace only.
 SERVING = frozenset({"active", "trialing", "past_due"})
+LONG_AGO, FOREVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class UserPlanQuerySet(models.QuerySet["UserPlan"]):
@@ -282,14 +283,19 @@ class UserPlan(models.Model):
         """Is a payment missing, and the plan serving all the same?"""
         return self.status in SERVING and self.grace_ends_at is not None and now < self.grace_ends_at
 
+    @property
+    def active_until(self) -> datetime:
+        """The moment from which on it gives no access, as far as is known now. LONG_AGO: it gives none; FOREVER: no end
+        is known."""
+        if self.ended_at or self.status not in SERVING:
+            return LONG_AGO
+        # past_due without a date is no state that sync writes; it would be access without an end.
+        grace_ends_at = self.grace_ends_at or (LONG_AGO if self.status == "past_due" else FOREVER)
+        return min(self.cancel_at or FOREVER, grace_ends_at)
+
     def is_active(self, now: datetime) -> bool:
         """Does it give access at `now` (aware)?"""
-        if self.ended_at or (self.cancel_at and self.cancel_at <= now):
-            return False
-        if self.unpaid_since:
-            return self.on_grace_period(now)
-        # past_due without a date is no state that sync writes; it would be access without an end.
-        return self.status in SERVING and self.status != "past_due"
+        return now < self.active_until
 
     @property
     def is_ending(self) -> bool:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import connection
 from django.db.models import Q
 
 from datilio.errors import DomainError, InvalidInput
 from usage.errors import ApiKeyRevoked, ScopeMissing
 from usage.models import ApiKey
+from usage.prepared import connection_of_thread
 
 WRITE = "usage:write"
 # What a key may be allowed to do, and how the admin says it.
@@ -107,7 +108,7 @@ def remembered_api_key(key: str) -> ApiKey | None:
     """The row as it was REMEMBERED_FOR ago at most, without asking the database; None: ask it."""
     remembered = _remembered.get(_sha256(key))
     # Inside a transaction as it is: there the caller sees rows that may never be committed.
-    if remembered is None or time.monotonic() >= remembered[1] or connections[DEFAULT_DB_ALIAS].in_atomic_block:
+    if remembered is None or time.monotonic() >= remembered[1] or connection_of_thread().in_atomic_block:
         return None
     return remembered[0]
 

@@ -6,14 +6,13 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 
-from billing.models import UserPlan
 from usage.arrays import numbers, texts, times
 from usage.costs import Charge
-from usage.plan_facts import NO_LONGER_HOLD, proof_arrays
-from usage.prepared import Statement, can_run_prepared, encoded, prepared, run_prepared
-from usage.statements import REACHED, THRESHOLDS, execute, told_apart
+from usage.plan_facts import NO_LONGER_HOLD, Facts, proof_arrays
+from usage.prepared import Statement, can_run_prepared, connection_of_thread, encoded, prepared, run_prepared
+from usage.statements import REACHED, THRESHOLDS, execute, tell_apart
 from usage.uses import NO_LIMIT, Place, Use
 
 
@@ -50,7 +49,7 @@ class Kind:
     __slots__ = ("model", "moves", "number", "place", "warned")
 
     def __init__(self, model: str, place: Place, counters: dict[tuple[str, datetime, int], CounterKind]) -> None:
-        self.model, self.place, self.warned = model, place, place.warned
+        self.model, self.place, self.warned = model, place, place.slot.warned
         self.number = 0
         self.moves: list[tuple[CounterKind, int]] = []
         for bump in place.bumps:
@@ -302,14 +301,15 @@ def write_events(source: str, new: NewEvents) -> Written:
         "b_amounts": numbers(counter.used - counter.before for counter in new.counters),
         **_arrays(source, new),
     }
-    with told_apart():
+    try:
         [row] = _fetch_all(WRITE_LOCKED, params)
+    except IntegrityError as error:
+        tell_apart(error)
+        raise
     return _written(*row)
 
 
-def take_and_write_events(
-    source: str, new: NewEvents, user_plans: Iterable[UserPlan], few_keys: list[str]
-) -> Written | None:
+def take_and_write_events(source: str, new: NewEvents, facts: Iterable[Facts], few_keys: list[str]) -> Written | None:
     """The same of counters that nobody has looked at, as far as everything is new and fits, and all plans hold. None:
     nothing was written. A transaction of its own. Raises DoesNotFit, KeyTaken, NoPartition: nothing was written, too.
     """
@@ -321,16 +321,19 @@ def take_and_write_events(
         "c_windows": times(kind.window_start for kind in new.counter_kinds),
         "c_mosts": numbers(kind.most for kind in new.counter_kinds),
         "few_keys": texts(few_keys),
-        **proof_arrays(user_plans),
+        **proof_arrays(facts),
         **_arrays(source, new),
     }
-    wrapper = connections[DEFAULT_DB_ALIAS]
-    with told_apart():
+    wrapper = connection_of_thread()
+    try:
         if can_run_prepared(wrapper):
             ids, warned = run_prepared(wrapper, _take_and_write(tuple(params)), encoded(params.values()))
         else:
             with transaction.atomic():
                 [(ids, warned)] = _fetch_all(TAKE_AND_WRITE, params)
+    except IntegrityError as error:
+        tell_apart(error)
+        raise
     return None if ids is None else _written(ids, warned)
 
 
@@ -349,22 +352,22 @@ def _numbers_in(text: str | bytes) -> list[int]:
 
 def _arrays(source: str, new: NewEvents) -> dict[str, str]:
     """The parameters of _WRITE."""
-    groups, places = new.groups, [kind.place for kind in new.kinds]
-    own = [place.own for place in places]
-    warned = [place.bumps[place.warned or 0] for place in places]
+    groups, slots = new.groups, [kind.place.slot for kind in new.kinds]
+    own = [slot.own for slot in slots]
+    warned = [slot.bumps[slot.warned or 0] for slot in slots]
     # {what many have in common: {user: [amount, cost]}}
     days: dict[tuple[str, date], dict[int, list[int]]] = {}
     charges: dict[tuple[int, str, Charge], list[int]] = {}
     # {what is warned of: (kind, the highest it has stood at, its counter)}
     reached: dict[tuple[int, str, datetime], tuple[int, int, int]] = {}
     for group in groups:
-        use, place = group.use, group.kind.place
-        amount, cost = group.accepted * use.amount, group.accepted * place.cost_nanocents
-        _add(days.setdefault((place.own.feature, place.day), {}), use.user_id, amount, cost)
-        if place.charge is not None:
-            _add(charges, (use.user_id, use.model, place.charge), amount, cost)
-        if (i := group.kind.warned) is not None:
-            what = (use.user_id, place.bumps[i].feature, place.alert_window)
+        use, slot = group.use, group.kind.place.slot
+        amount, cost = group.accepted * use.amount, group.accepted * slot.cost_nanocents
+        _add(days.setdefault((slot.own.feature, slot.day), {}), use.user_id, amount, cost)
+        if slot.charge is not None:
+            _add(charges, (use.user_id, use.model, slot.charge), amount, cost)
+        if (i := slot.warned) is not None:
+            what = (use.user_id, slot.bumps[i].feature, slot.alert_window)
             _, most_used, _ = reached.get(what, (0, 0, 0))
             reached[what] = group.kind.number, max(most_used, group.most_used), group.moves[i][0].number
     of_days = list(days.values())
@@ -372,10 +375,10 @@ def _arrays(source: str, new: NewEvents) -> dict[str, str]:
         "source": source,
         "features": texts(bump.feature for bump in own),
         "amounts": numbers(bump.amount for bump in own),
-        "times": times(place.timestamp for place in places),
+        "times": times(kind.place.timestamp for kind in new.kinds),
         "models": texts(kind.model for kind in new.kinds),
-        "costs": numbers(place.cost_nanocents for place in places),
-        "periods": times(place.charge.period_start if place.charge else None for place in places),
+        "costs": numbers(slot.cost_nanocents for slot in slots),
+        "periods": times(slot.charge.period_start if slot.charge else None for slot in slots),
         "windows": times(bump.window_start for bump in own),
         "resets": times(bump.resets_at for bump in own),
         "limits": numbers(bump.limit for bump in own),
@@ -401,7 +404,7 @@ def _arrays(source: str, new: NewEvents) -> dict[str, str]:
         "t_tokens": numbers(tokens for tokens, _ in charges.values()),
         "t_costs": numbers(cost for _, cost in charges.values()),
         "a_features": texts(bump.feature for bump in warned),
-        "a_windows": times(place.alert_window for place in places),
+        "a_windows": times(slot.alert_window for slot in slots),
         "a_limits": numbers(bump.limit for bump in warned),
         "a_users": numbers(user for user, _, _ in reached),
         "a_kinds": numbers(kind for kind, _, _ in reached.values()),

@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 from django.db import OperationalError, connection, transaction
 from psycopg import errors as pg
 
-from billing.models import UserPlan
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
 from usage.batch_statements import (
     CounterKind,
@@ -36,7 +35,7 @@ from usage.holds import give_back_expired_holds_of
 from usage.metering import count_or_replay
 from usage.models import UsageKey
 from usage.partitions import make_partition_of, month_of
-from usage.plan_facts import known_plan_facts, plan_facts_of_many
+from usage.plan_facts import Facts, known_plan_facts, plan_facts_of_many
 from usage.replays import answer_of, events_of
 from usage.statements import DoesNotFit, KeyTaken, NoPartition
 from usage.uses import Asked, Use, place_of, terms_for
@@ -157,8 +156,8 @@ class _Batch:
         """Is nothing given back, and each counter warned of in one month? Then its end says what was reached."""
         months: dict[int, datetime] = {}
         for group in self.groups:
-            place = group.kind.place
-            own, month = place.bumps[0], place.alert_window
+            slot = group.kind.place.slot
+            own, month = slot.own, slot.alert_window
             if own.amount < 0:
                 return False
             # Files have a window without an end.
@@ -192,7 +191,7 @@ class _Batch:
             ring_for(warned)
         return answers
 
-    def _groups(self, plans: dict[int, UserPlan]) -> list[Group | DomainError]:
+    def _groups(self, plans: dict[int, Facts]) -> list[Group | DomainError]:
         """Where each event counts, or why it does not."""
         self.counter_kinds: dict[tuple[str, datetime, int], CounterKind] = {}
         self.groups: list[Group] = []
@@ -213,13 +212,13 @@ class _Batch:
             where.append(group)
         return where
 
-    def _group(self, use: Use, user_plan: UserPlan | None, kinds: dict[Any, Kind | DomainError]) -> Group | DomainError:
-        if user_plan is None or not user_plan.is_active(self.now):
-            kind = self._kind(use, user_plan)
+    def _group(self, use: Use, facts: Facts | None, kinds: dict[Any, Kind | DomainError]) -> Group | DomainError:
+        if facts is None or not facts.is_active(self.now):
+            kind = self._kind(use, facts)
         else:
-            terms = terms_for(use.metered, user_plan)
+            terms = terms_for(use.metered, facts)
             if (known := kinds.get(terms)) is None:
-                known = kinds[terms] = self._kind(use, user_plan)
+                known = kinds[terms] = self._kind(use, facts)
             kind = known
         if not isinstance(kind, Kind):
             return kind
@@ -227,9 +226,9 @@ class _Batch:
         self.groups.append(group)
         return group
 
-    def _kind(self, use: Use, user_plan: UserPlan | None) -> Kind | DomainError:
+    def _kind(self, use: Use, facts: Facts | None) -> Kind | DomainError:
         try:
-            place = place_of(use, user_plan, self.now, self.asked)
+            place = place_of(use, facts, self.now, self.asked)
         except DomainError as error:
             return error
         return Kind(use.model, place, self.counter_kinds)

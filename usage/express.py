@@ -11,14 +11,14 @@ See docs/decisions/0016-an-express-lane-for-single-events.md.
 import logging
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 
 from datilio.error_rendering import as_problem
 from datilio.errors import DomainError
@@ -32,6 +32,7 @@ from usage.incoming import plain_event_of
 from usage.machine_view import JSON, encode
 from usage.metering import record_use
 from usage.models import ApiKey
+from usage.prepared import connection_of_thread
 from usage.uses import Use
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ _OF_THE_ANSWER = {
     "ratelimit-remaining",
     "ratelimit-reset",
 }
+# Django's asks its settings each time.
+_now = partial(datetime.now, UTC)
 _STATUS_LINES = {200: "200 OK", 201: "201 Created"}
 
 
@@ -124,7 +127,7 @@ class ExpressLane:
 
 def _answer(environ: Environ) -> tuple[str, Headers, bytes] | None:
     """(status line, headers of its own, body). None: this is for Django, and `environ` is as it was."""
-    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper = connection_of_thread()
     if wrapper.close_at is not None and time.monotonic() >= wrapper.close_at:
         # Between two requests, Django closes what is too old.
         return None
@@ -168,7 +171,7 @@ def _counted(environ: Environ, api_key: ApiKey, use: Use) -> tuple[str, Headers,
         limits = count_request(cast(HttpRequest, _Caller(environ, "POST")), _VIEW, policies)
     except DomainError:
         return None
-    now = timezone.now()
+    now = _now()
     touch(api_key, now)
     try:
         recorded = record_use(use, now)

@@ -21,8 +21,8 @@ from usage.models import UsageCounter, UsageEvent, UsageHold
 from usage.money import dollars
 from usage.partitions import make_partition_of
 from usage.plan_facts import plan_facts, plan_facts_now, same_version
-from usage.statements import NoPartition, add_event, add_hold, settle_counter, told_apart, write_spend_alerts
-from usage.uses import MAX_AMOUNT, Bump, Place, Use, fingerprint_of, place_of, use_of
+from usage.statements import NoPartition, add_event, add_hold, settle_counter, write_spend_alerts
+from usage.uses import MAX_AMOUNT, Bump, Place, Slot, Use, fingerprint_of, place_of, use_of
 
 SHORTEST, LONGEST, USUAL = (timedelta(seconds=seconds) for seconds in (10, 3600, 300))
 # Given back by one run of the sweep; the next one comes in a minute.
@@ -70,11 +70,11 @@ def hold(
 
 
 def _hold_or_replay(uses: list[Use], fingerprint: str, expires_in: timedelta, now: datetime) -> Held:
-    user_id, user_plan, expired_looked_at = uses[0].user_id, plan_facts(uses[0].user_id), False
+    user_id, facts, expired_looked_at = uses[0].user_id, plan_facts(uses[0].user_id), False
     for _ in range(10):
         refusal: DomainError | None = None
         try:
-            places = [place_of(use, user_plan, now) for use in uses]
+            places = [place_of(use, facts, now) for use in uses]
             row = _take(uses, places, fingerprint, now + expires_in, now)
         except DomainError as error:
             row, refusal = None, error
@@ -85,8 +85,8 @@ def _hold_or_replay(uses: list[Use], fingerprint: str, expires_in: timedelta, no
                 raise IdempotencyKeyReused()
             return Held(hold_out(first, now), replay=True)
         present = plan_facts_now(user_id)
-        if not same_version(user_plan, present):
-            user_plan = present
+        if not same_version(facts, present):
+            facts = present
         elif refusal is not None:
             raise refusal
         elif not expired_looked_at and give_back_expired_holds_of([user_id], now):
@@ -126,7 +126,7 @@ def _take(
 
 def _line(place: Place, bump: Bump) -> dict[str, Any]:
     # Tokens keep the rate at which they were held, whatever comes before they are settled.
-    charge = place.charge if bump is place.own else None
+    charge = place.slot.charge if bump is place.own else None
     return {
         "charge": charge and _charge_line(charge),
         "feature": bump.feature,
@@ -134,7 +134,7 @@ def _line(place: Place, bump: Bump) -> dict[str, Any]:
         "window_start": iso(bump.window_start),
         "resets_at": iso(bump.resets_at),
         "limit": bump.limit,
-        "alert_window": iso(place.alert_window),
+        "alert_window": iso(place.slot.alert_window),
     }
 
 
@@ -334,9 +334,9 @@ def _add_event(row: UsageHold, line: dict[str, Any], used: int, amount: int) -> 
     assert alert_window is not None
     charge = _charge(line)
     cost = charge.cost(amount) if charge else 0
-    place = Place(row.created_at, (_bump(line),), alert_window, None, cost, charge)
-    with told_apart():
-        event_id = add_event(use, place, used)
+    slot = Slot(row.created_at.date(), (_bump(line)._replace(amount=amount),), alert_window, cost, charge)
+    place = Place(row.created_at, slot, None)
+    event_id = add_event(use, place, used)
     return {
         "id": event_id,
         "user_id": row.user_id,

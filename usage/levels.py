@@ -61,14 +61,14 @@ def _set(user_id: int, metered: Metered, level: int, source: str, key: str, now:
         seen = UsageKey.objects.filter(source=source, key=key).first()
         if seen is not None and seen.fingerprint != use.fingerprint:
             raise IdempotencyKeyReused()
-        user_plan = plan_facts_now(user_id)
+        facts = plan_facts_now(user_id)
         if seen is None and use.amount or seen is not None and seen.event_id is not None:
-            recorded = count_or_replay(use, user_plan, now, may_give_back=False)
+            recorded = count_or_replay(use, facts, now, may_give_back=False)
             return LevelSet(recorded.event, recorded.limit, recorded.replay)
         if seen is None:
             # Nothing to count, and the key is taken all the same: sent again later it must change nothing.
             UsageKey.objects.create(source=source, key=key, fingerprint=use.fingerprint, timestamp=now)
-        limit = metered.limit_of(user_plan.plan) if user_plan is not None and user_plan.is_active(now) else 0
+        limit = metered.limit_of(facts.user_plan.plan) if facts is not None and facts.is_active(now) else 0
         return LevelSet(None, limit_out(metered, before, limit, None), replay=seen is not None)
 
 

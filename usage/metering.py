@@ -7,9 +7,8 @@ what does not fit changes nothing. No code here reads a counter to decide. See d
 
 from datetime import datetime
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import transaction
 
-from billing.models import UserPlan
 from datilio.errors import DomainError, ServiceUnavailable
 from usage.api_keys import make_sure_of
 from usage.errors import LimitExceeded, SpendCapReached
@@ -17,7 +16,8 @@ from usage.features import Feature
 from usage.holds import give_back_expired_holds_of, refusal_of
 from usage.limits import limit_out
 from usage.partitions import make_partition_of
-from usage.plan_facts import plan_facts, plan_facts_now, same_version
+from usage.plan_facts import Facts, plan_facts, plan_facts_now, same_version
+from usage.prepared import connection_of_thread
 from usage.replays import Recorded, first_answer
 from usage.statements import DoesNotFit, KeyTaken, NoPartition, count
 from usage.uses import Place, Use, place_of, use_of
@@ -57,11 +57,11 @@ def record_prompt(
     """Count one AI prompt and its tokens, both or neither: (prompt, tokens). Raises what `record` raises."""
     prompt = use_of(user_id, Feature.AI_PROMPT.value, 1, source=source, key=key, model=model)
     its_tokens = use_of(user_id, Feature.AI_TOKEN.value, tokens, source=source, key=f"{key}:tokens", model=model)
-    user_plan = plan_facts(user_id)
+    facts = plan_facts(user_id)
 
     @transaction.atomic
     def both() -> tuple[Recorded, Recorded]:
-        one, other = (count_or_replay(use, user_plan, now, may_give_back=False) for use in (prompt, its_tokens))
+        one, other = (count_or_replay(use, facts, now, may_give_back=False) for use in (prompt, its_tokens))
         return one, other
 
     try:
@@ -73,14 +73,14 @@ def record_prompt(
     return both()
 
 
-def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_give_back: bool = True) -> Recorded:
-    """Count `use`, or give the first answer to it. user_plan: the facts as far as they are known; what turns out to be
-    another plan by now is read anew. may_give_back: expired holds, where the limit would refuse."""
+def count_or_replay(use: Use, facts: Facts | None, now: datetime, *, may_give_back: bool = True) -> Recorded:
+    """Count `use`, or give the first answer to it. facts: as far as they are known; what turns out to be another plan
+    by now is read anew. may_give_back: expired holds, where the limit would refuse."""
     # Each turn has seen something change; one that sees ten changes in a row is in nobody's interest.
     for _ in range(10):
         refusal: DomainError | None = None
         try:
-            place = place_of(use, user_plan, now)
+            place = place_of(use, facts, now)
         except DomainError as error:
             refusal = error
         else:
@@ -92,8 +92,8 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
         if (first := first_answer(use)) is not None:
             return first
         present = plan_facts_now(use.user_id)
-        if not same_version(user_plan, present):
-            user_plan = present
+        if not same_version(facts, present):
+            facts = present
             continue
         if refusal is not None:
             raise refusal
@@ -107,8 +107,7 @@ def count_or_replay(use: Use, user_plan: UserPlan | None, now: datetime, *, may_
 
 def _count(use: Use, place: Place, *, may_make_partition: bool = True) -> tuple[int, int] | None:
     """(the event's id, the counter with it). None: nothing was changed."""
-    # Not the proxy `connection`, which looks it up for every attribute.
-    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper = connection_of_thread()
     try:
         if wrapper.vendor == "postgresql" and not wrapper.in_atomic_block:
             return count(use, place, wrapper)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, cast
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -86,22 +86,76 @@ NO_LONGER_HOLD = f"""
             WITH ORDINALITY AS w (status, plan_id, plan_updated_at, spend_cap, common) OFFSET 0) c USING (common)) w
     WHERE NOT (w.plan_holds AND {_of_each(_OWN_HOLDS)})"""
 
-_remembered: dict[int, UserPlan] = {}
+
+class Terms:
+    """What decides how much of everything somebody may use, and in which windows: the plan's limits, and the day of the
+    month on which windows begin. Who has the same shares them. slots: what usage/uses.py has worked out under them."""
+
+    __slots__ = ("slots",)
+
+    def __init__(self) -> None:
+        self.slots: dict[Any, Any] = {}
 
 
-def plan_facts(user_id: int) -> UserPlan | None:
-    """The user's live plan with its plan, only with the fields that limits need; perhaps as it was a while ago, or
-    before this transaction: for who proves it."""
+class Facts:
+    """A user's live plan, with its plan, as limits know it.
+
+    user_plan: the row, only with the fields that limits need. active_until, terms: as it says. own, common: what proves
+    it, as it is sent; `own` goes by the row, `common` is shared.
+    Nearly all that a plain event looks at is here, or shared: of thousands of users each has gone cold by its next
+    event, and every object of theirs costs as much as a line of Python.
+    """
+
+    __slots__ = ("active_until", "common", "own", "terms", "user_plan")
+
+    def __init__(self, user_plan: UserPlan) -> None:
+        self.user_plan = user_plan
+        self.active_until = user_plan.active_until
+        # Kept with the plan: a plan that has changed is another object.
+        by_day = user_plan.plan.__dict__.setdefault("_terms", {})
+        self.terms: Terms = by_day.setdefault(user_plan.usage_anchor.astimezone(UTC).day, Terms())
+        values = proof(user_plan)
+        self.own = tuple(encoded(values[: len(_OWN)]))
+        self.common = _common_texts(values[len(_OWN) :])
+
+    def is_active(self, now: datetime) -> bool:
+        return now < self.active_until
+
+    @property
+    def spend_cap_cents(self) -> int | None:
+        """The customer's own cap on AI tokens in a month, in cents; None: there is none."""
+        return self.user_plan.spend_cap_cents
+
+    @property
+    def token_terms(self) -> Any:
+        """`terms` of AI tokens, with what decides what they cost."""
+        row = self.user_plan
+        if not row.token_price_cents:
+            return self.terms
+        bill = row.current_period_start, row.current_period_end
+        return self.terms, row.token_price_cents, *bill, self.spend_cap_cents
+
+
+@lru_cache(maxsize=4096)
+def _common_texts(values: tuple[Any, ...]) -> tuple[bytes | None, ...]:
+    return tuple(encoded(values))
+
+
+_remembered: dict[int, Facts] = {}
+
+
+def plan_facts(user_id: int) -> Facts | None:
+    """The user's live plan; perhaps as it was a while ago, or before this transaction: for who proves it."""
     remembered = _remembered.get(user_id)
     return plan_facts_now(user_id) if remembered is None else remembered
 
 
-def plan_facts_now(user_id: int) -> UserPlan | None:
+def plan_facts_now(user_id: int) -> Facts | None:
     """The same, as it is now."""
     return plan_facts_of_many([user_id]).get(user_id)
 
 
-def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
+def plan_facts_of_many(user_ids: list[int]) -> dict[int, Facts]:
     """{user: live plan} as it is now, without those who have none. One query about those that are remembered, one
     about the others, who are remembered when the transaction commits; that a plan may have changed by then is what
     STILL_HOLD is for."""
@@ -109,19 +163,19 @@ def plan_facts_of_many(user_ids: list[int]) -> dict[int, UserPlan]:
     unknown = [user_id for user_id in user_ids if user_id not in proven]
     if not unknown:
         return proven
-    found = {user_plan.user_id: user_plan for user_plan in _look_for(unknown)}
+    found = {user_plan.user_id: Facts(user_plan) for user_plan in _look_for(unknown)}
     transaction.on_commit(lambda: _remember(unknown, found))
     return proven | found
 
 
-def known_plan_facts(user_ids: list[int]) -> dict[int, UserPlan]:
+def known_plan_facts(user_ids: list[int]) -> dict[int, Facts]:
     """{user: live plan}, without those who have none: `plan_facts` of many, for who proves them."""
     known = {user_id: facts for user_id in user_ids if (facts := _remembered.get(user_id)) is not None}
     unknown = [user_id for user_id in user_ids if user_id not in known]
     return known | plan_facts_of_many(unknown) if unknown else known
 
 
-def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
+def _proven(user_ids: list[int]) -> dict[int, Facts]:
     """Of the remembered ones those that the database says hold. One query for many: reading it all again would cost
     several times as much."""
     if len(user_ids) == 1 or connection.vendor != "postgresql":
@@ -132,10 +186,10 @@ def _proven(user_ids: list[int]) -> dict[int, UserPlan]:
     with prepared(), connection.cursor() as cursor:
         cursor.execute(NO_LONGER_HOLD, proof_arrays(remembered.values()))
         changed = {user_plan_id for (user_plan_id,) in cursor.fetchall()}
-    return {user_id: facts for user_id, facts in remembered.items() if facts.pk not in changed}
+    return {user_id: facts for user_id, facts in remembered.items() if facts.user_plan.pk not in changed}
 
 
-def _remember(user_ids: list[int], facts: dict[int, UserPlan]) -> None:
+def _remember(user_ids: list[int], facts: dict[int, Facts]) -> None:
     for user_id in user_ids:
         _remembered.pop(user_id, None)
     while _remembered and len(_remembered) + len(facts) > MOST:
@@ -192,7 +246,6 @@ def _user_plan(cap: int | None, *values: Any) -> UserPlan:
     user_plan = UserPlan.from_db(DEFAULT_DB_ALIAS, own, values[: len(own)])
     user_plan.plan = _plan(of_plan, values[len(own) :])
     user_plan.spend_cap_cents = cap
-    proof_texts(user_plan)
     return user_plan
 
 
@@ -202,19 +255,16 @@ def _plan(names: tuple[str, ...], values: tuple[Any, ...]) -> Plan:
     return Plan.from_db(DEFAULT_DB_ALIAS, names, values)
 
 
-def spend_cap_cents(user_plan: UserPlan) -> int | None:
-    """The customer's own cap on AI tokens in a month, in cents; None: there is none. Of facts from here."""
-    return user_plan.spend_cap_cents
-
-
-def same_version(one: UserPlan | None, other: UserPlan | None) -> bool:
+def same_version(one: Facts | None, other: Facts | None) -> bool:
     """Do two looks at a user's plan say the same?"""
-    return one is other or (one is not None and other is not None and proof(one) == proof(other))
+    if one is None or other is None:
+        return one is other
+    return one.own == other.own and one.common == other.common
 
 
 def proof(user_plan: UserPlan) -> tuple[Any, ...]:
-    """The values of PROOF for these facts."""
-    plan, cap = user_plan.plan, spend_cap_cents(user_plan)
+    """The values of PROOF for a row from here."""
+    plan, cap = user_plan.plan, user_plan.spend_cap_cents
     return (
         user_plan.pk,
         user_plan.synced_at,
@@ -225,15 +275,14 @@ def proof(user_plan: UserPlan) -> tuple[Any, ...]:
     )
 
 
-def proof_arrays(many: Iterable[UserPlan]) -> dict[str, str]:
+def proof_arrays(many: Iterable[Facts]) -> dict[str, str]:
     """The parameters of NO_LONGER_HOLD. What many have in common is sent once."""
-    commons: dict[tuple[bytes, ...], int] = {}
-    ids, moments, places = [], [], []
+    commons: dict[tuple[bytes | None, ...], int] = {}
+    own, places = [], []
     for facts in many:
-        user_plan_id, synced_at, *common = proof_texts(facts)
-        ids.append(user_plan_id)
-        moments.append(synced_at)
-        places.append(commons.setdefault(tuple(common), len(commons) + 1))
+        own.append(facts.own)
+        places.append(commons.setdefault(facts.common, len(commons) + 1))
+    ids, moments = zip(*own, strict=True)
     statuses, plan_ids, updated, caps = zip(*commons, strict=True)
     return {
         "user_plan_ids": array_of_encoded(ids),
@@ -244,27 +293,3 @@ def proof_arrays(many: Iterable[UserPlan]) -> dict[str, str]:
         "plan_updated_ats": array_of_encoded(updated),
         "spend_caps": array_of_encoded(caps),
     }
-
-
-def proof_texts(user_plan: UserPlan) -> list[bytes]:
-    """The same as they are sent. Made once: nobody changes facts."""
-    if (made := user_plan.__dict__.get("_proof_texts")) is None:
-        made = user_plan._proof_texts = cast("list[bytes]", encoded(proof(user_plan)))
-    return made
-
-
-def terms_of(user_plan: UserPlan) -> tuple[Any, ...]:
-    """What decides how much of everything its owner may use, and in which windows: many have the same. Made once."""
-    if (made := user_plan.__dict__.get("_terms")) is None:
-        plan = user_plan.plan
-        made = user_plan._terms = (plan.pk, plan.updated_at, user_plan.usage_anchor.astimezone(UTC).day)
-    return made
-
-
-def token_terms_of(user_plan: UserPlan) -> tuple[Any, ...]:
-    """The same of AI tokens, with what decides what they cost."""
-    price = user_plan.token_price_cents
-    if not price:
-        return terms_of(user_plan)
-    bill = price, user_plan.current_period_start, user_plan.current_period_end
-    return *terms_of(user_plan), *bill, spend_cap_cents(user_plan)

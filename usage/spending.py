@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from billing.models import UserPlan
 from datilio.error_rendering import problem_document
 from datilio.errors import DomainError, InvalidInput
 from usage.costs import SPEND
@@ -17,7 +16,7 @@ from usage.holds import give_back_expired_holds_of
 from usage.limits import LimitOut, limit_out
 from usage.models import MAX_CAP_CENTS, SpendCap, UsageCounter
 from usage.money import NANOCENTS, dollars, exact_dollars
-from usage.plan_facts import plan_facts_now, spend_cap_cents
+from usage.plan_facts import Facts, plan_facts_now
 from usage.price_book import factor_of
 from usage.statements import write_spend_alerts
 from usage.uses import MAX_AMOUNT, Place, Use, place_of, use_of
@@ -48,18 +47,19 @@ class Spending:
 
 def spending_of(user_id: int, now: datetime) -> Spending:
     """Two queries."""
-    user_plan = plan_facts_now(user_id)
-    if user_plan is None or not user_plan.is_active(now):
+    facts = plan_facts_now(user_id)
+    if facts is None or not facts.is_active(now):
         cap = SpendCap.objects.filter(user_id=user_id).values_list("cents", flat=True).first()
         return Spending(0, 0, cap, 0, None, None)
-    return _spending(user_plan, now)
+    return _spending(facts, now)
 
 
-def _spending(user_plan: UserPlan, now: datetime) -> Spending:
+def _spending(facts: Facts, now: datetime) -> Spending:
+    user_plan = facts.user_plan
     start, resets_at = window_at(Window.MONTH, now, user_plan.usage_anchor)
     row = UsageCounter.objects.filter(user_id=user_plan.user_id, feature=SPEND, window_start=start)
     used, held = row.values_list("used", "held").first() or (0, 0)
-    return Spending(used, held, spend_cap_cents(user_plan), user_plan.token_price_cents, start, resets_at)
+    return Spending(used, held, facts.spend_cap_cents, user_plan.token_price_cents, start, resets_at)
 
 
 @transaction.atomic
@@ -69,9 +69,9 @@ def set_spend_cap(user_id: int, cents: int, now: datetime) -> None:
     if not 0 <= cents <= MAX_CAP_CENTS:
         raise InvalidInput({"amount": [f"From 0 to {MAX_CAP_CENTS // 100:,} dollars."]})
     window_start = None
-    user_plan = plan_facts_now(user_id)
-    if user_plan is not None and user_plan.is_active(now):
-        window_start, _ = window_at(Window.MONTH, now, user_plan.usage_anchor)
+    facts = plan_facts_now(user_id)
+    if facts is not None and facts.is_active(now):
+        window_start, _ = window_at(Window.MONTH, now, facts.user_plan.usage_anchor)
         # What is just being counted under the old cap comes first, so that the warnings see it.
         counters = UsageCounter.objects.select_for_update()
         list(counters.filter(user_id=user_id, feature=SPEND, window_start=window_start))
@@ -121,19 +121,19 @@ def quote_prompt(user_id: int, tokens: int, *, model: str = "", now: datetime) -
     """What holds now; a hold makes sure of it. Four queries where it fits. Raises InvalidInput, UserNotFound."""
     if not 1 <= tokens <= MAX_AMOUNT:
         raise InvalidInput({"tokens": [f"A whole number from 1 to {MAX_AMOUNT:,}."]})
-    user_plan = plan_facts_now(user_id)
-    if user_plan is None and not get_user_model()._default_manager.filter(pk=user_id).exists():
+    facts = plan_facts_now(user_id)
+    if facts is None and not get_user_model()._default_manager.filter(pk=user_id).exists():
         raise UserNotFound()
     prompt = use_of(user_id, Feature.AI_PROMPT.value, 1, source="quote", key="quote", model=model)
     its_tokens = use_of(user_id, Feature.AI_TOKEN.value, tokens, source="quote", key="quote", model=model)
     try:
-        places = [place_of(use, user_plan, now) for use in (prompt, its_tokens)]
+        places = [place_of(use, facts, now) for use in (prompt, its_tokens)]
     except InvalidInput:
         raise
     except DomainError as refusal:
         spending = spending_of(user_id, now)
         return TokenQuote(tokens, model, factor_of(model, now), 0, refusal, None, spending)
-    assert user_plan is not None
+    assert facts is not None
     counters = _counters(user_id, places)
     refusals = _refusals((prompt, its_tokens), places, counters)
     if refusals and give_back_expired_holds_of([user_id], now):
@@ -145,10 +145,10 @@ def quote_prompt(user_id: int, tokens: int, *, model: str = "", now: datetime) -
         tokens,
         model,
         factor_of(model, now),
-        places[1].cost_nanocents,
+        places[1].slot.cost_nanocents,
         refusals[0] if refusals else None,
         limit_out(FEATURES[own.feature], used, own.limit, own.resets_at),
-        _spending(user_plan, now),
+        _spending(facts, now),
     )
 
 

@@ -19,9 +19,9 @@ from usage.costs import SPEND
 from usage.features import Feature
 from usage.limits import WARNING_LEVELS
 from usage.money import NANOCENTS
-from usage.plan_facts import PROOF, STILL_HOLD, proof, proof_texts
+from usage.plan_facts import PROOF, STILL_HOLD, proof
 from usage.prepared import Statement, can_run_prepared, encoded, prepared, run_prepared
-from usage.uses import Bump, Place, Use
+from usage.uses import Bump, Place, Slot, Use
 from usage.warning_mails import ring_for
 
 # A parameter that stands in more than one place must be of one type in all of them.
@@ -97,17 +97,17 @@ WRITE_SPEND_ALERTS = f"""
 # What these name, and of which type, in the order in which it is sent.
 _OF_USE: dict[str, type] = {
     "user_id": int,
-    "amount": int,
     "timestamp": datetime,
-    "day": date,
     "source": str,
     "key": str,
     "model": str,
-    "cost": int,
     "fingerprint": str,
 }
-# The same for all uses under one limit in one window.
-_OF_WINDOW: dict[str, type] = {
+# The same for all uses in one slot.
+_OF_SLOT: dict[str, type] = {
+    "amount": int,
+    "day": date,
+    "cost": int,
     "feature": str,
     "window": datetime,
     "resets_at": datetime,
@@ -140,13 +140,17 @@ def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, in
     On PostgreSQL one statement; outside of a transaction that is all. Elsewhere the caller holds a transaction, and
     takes it back on None. Raises KeyTaken, DoesNotFit, NoPartition: these, too, must be taken back.
     """
-    with told_apart():
+    try:
         if wrapper.vendor != "postgresql":
             row: Any = _one_by_one(use, place)
         elif can_run_prepared(wrapper):
-            row = run_prepared(wrapper, _statement(use, place), _texts(use, place))
+            statement, texts = _sent(use, place)
+            row = run_prepared(wrapper, statement, texts)
         else:
             row = fetch_one(*statement_and_params(use, place))
+    except IntegrityError as error:
+        tell_apart(error)
+        raise
     if row is None:
         return None
     event_id, used, alerts = map(int, row)
@@ -252,9 +256,9 @@ def add_hold(use: Use, place: Place, bump: Bump) -> bool:
         "amount": big(bump.amount),
         "limit": big(bump.most),
     }
-    if place.user_plan is not None:
+    if place.facts is not None:
         condition = STILL_HOLD
-        params |= _adapted(PROOF, proof(place.user_plan))
+        params |= _adapted(PROOF, proof(place.facts.user_plan))
     return fetch_one(_short(HOLD.format(condition=condition)), params) is not None
 
 
@@ -271,14 +275,19 @@ def settle_counter(user_id: int, bump: Bump, give_back: int, used: int) -> int:
 
 
 def add_event(use: Use, place: Place, used: int) -> int:
-    """The event of a use that its counter has already: with the day's total and the warnings. Returns its id."""
+    """The event of a use that its counter has already: with the day's total and the warnings. Returns its id.
+    Raises NoPartition."""
     params = {**_params(use, place), "used_after": big(used)}
-    costs = place.charge is not None
-    event_id = fetch_one(_short(_insert_event(costs, source="", used="%(used_after)s")), params)[0]
+    costs = place.slot.charge is not None
+    try:
+        event_id = fetch_one(_short(_insert_event(costs, source="", used="%(used_after)s")), params)[0]
+    except IntegrityError as error:
+        tell_apart(error)
+        raise
     execute(ADD_TO_DAY.format(source=""), params)
     if costs:
         execute(ADD_TO_CHARGE.format(source=""), params)
-    if (warned := place.warned) is not None and _write_alerts(params, warned, used):
+    if (warned := place.slot.warned) is not None and _write_alerts(params, warned, used):
         ring_for([use.user_id])
     return event_id
 
@@ -309,13 +318,14 @@ def _insert_event(costs: bool, **parts: str) -> str:
 def _shape(use: Use, place: Place) -> tuple[bool, bool, bool, int | None, int, bool]:
     """(does it rest on a plan, on an API key, does it give back, which counter can reach a threshold, how many there
     are, does it cost something)."""
+    slot = place.slot
     return (
-        place.user_plan is not None,
+        place.facts is not None,
         is_of_a_key(use.source),
         use.amount < 0,
-        place.warned,
-        len(place.bumps),
-        place.charge is not None,
+        slot.warned,
+        len(slot.bumps),
+        slot.charge is not None,
     )
 
 
@@ -328,60 +338,53 @@ def _condition(has_plan: bool, has_key: bool) -> str:
 
 @cache
 def _names(has_plan: bool, costs: bool) -> dict[str, type]:
-    return _OF_USE | _OF_WINDOW | (_OF_CHARGE if costs else {}) | (PROOF if has_plan else {})
+    return _OF_USE | _OF_SLOT | (_OF_CHARGE if costs else {}) | (PROOF if has_plan else {})
 
 
 def _of_use(use: Use, place: Place) -> tuple[Any, ...]:
-    return (
-        use.user_id,
-        use.amount,
-        place.timestamp,
-        place.day,
-        use.source,
-        use.key,
-        use.model,
-        place.cost_nanocents,
-        use.fingerprint,
+    return use.user_id, place.timestamp, use.source, use.key, use.model, use.fingerprint
+
+
+def _of_slot(slot: Slot) -> tuple[Any, ...]:
+    own, charge = slot.own, slot.charge
+    values = (
+        own.amount,
+        slot.day,
+        slot.cost_nanocents,
+        own.feature,
+        own.window_start,
+        own.resets_at,
+        own.limit,
+        own.most,
+        slot.alert_window,
     )
+    if charge is None:
+        return values
+    cap = slot.bumps[1].most if len(slot.bumps) > 1 else None
+    return *values, charge.period_start, charge.day_start, charge.factor, charge.price_cents, cap
 
 
-def _of_window(place: Place) -> tuple[Any, ...]:
-    own = place.bumps[0]
-    return own.feature, own.window_start, own.resets_at, own.limit, own.most, place.alert_window
-
-
-def _of_charge(place: Place) -> tuple[Any, ...]:
-    charge = place.charge
-    assert charge is not None
-    cap = place.bumps[1].most if len(place.bumps) > 1 else None
-    return charge.period_start, charge.day_start, charge.factor, charge.price_cents, cap
-
-
-def _texts(use: Use, place: Place) -> list[bytes | None]:
-    """The values of `_names`, for run_prepared."""
+def _sent(use: Use, place: Place) -> tuple[Statement, list[bytes | None]]:
+    """The statement and the values of `_names`, for run_prepared."""
+    facts, slot = place.facts, place.slot
+    form = facts is not None, is_of_a_key(use.source)
+    if (sent := slot.sent.get(form)) is None:
+        sent = slot.sent[form] = _statement(use, place), encoded(_of_slot(slot))
+    statement, of_slot = sent
     texts = encoded(_of_use(use, place))
-    texts += _window_texts(_of_window(place))
-    if place.charge is not None:
-        texts += encoded(_of_charge(place))
-    if place.user_plan is not None:
-        texts += proof_texts(place.user_plan)
-    return texts
-
-
-# Few limits and windows, asked for with every event.
-@lru_cache(maxsize=4096)
-def _window_texts(values: tuple[Any, ...]) -> list[bytes | None]:
-    return encoded(values)
+    texts += of_slot
+    if facts is not None:
+        texts += facts.own
+        texts += facts.common
+    return statement, texts
 
 
 def _params(use: Use, place: Place) -> dict[str, Any]:
     """{name: value} of `_names`, for a cursor."""
-    values = [*_of_use(use, place), *_of_window(place)]
-    if place.charge is not None:
-        values += _of_charge(place)
-    if place.user_plan is not None:
-        values += proof(place.user_plan)
-    return _adapted(_names(place.user_plan is not None, place.charge is not None), values)
+    values = [*_of_use(use, place), *_of_slot(place.slot)]
+    if place.facts is not None:
+        values += proof(place.facts.user_plan)
+    return _adapted(_names(place.facts is not None, place.slot.charge is not None), values)
 
 
 def _adapted(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
@@ -437,19 +440,12 @@ class NoPartition(Exception):
     """The events of this month have no place yet."""
 
 
-class told_apart:  # noqa: N801 (read like a function; contextlib's way would cost a microsecond of every event)
-    """Raises the above for what the database says of them inside."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if not isinstance(error, IntegrityError):
-            return
-        cause = error.__cause__
-        if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
-            raise KeyTaken from error
-        if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
-            raise DoesNotFit from error
-        if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
-            raise NoPartition from error
+def tell_apart(error: IntegrityError) -> None:
+    """Raise the above one that this is; if none, nothing."""
+    cause = error.__cause__
+    if isinstance(cause, pg.UniqueViolation) and cause.diag.table_name == "usage_usagekey":
+        raise KeyTaken from error
+    if isinstance(cause, pg.NotNullViolation) and cause.diag.column_name == "used_after":
+        raise DoesNotFit from error
+    if isinstance(cause, pg.CheckViolation) and cause.diag.constraint_name is None:
+        raise NoPartition from error

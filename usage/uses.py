@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
+from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as json_string
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from usage.errors import NoActivePlan, UserNotFound
 from usage.features import FEATURES, Feature, Metered, Window
 from usage.limits import plans_by_price
 from usage.money import NANOCENTS
-from usage.plan_facts import spend_cap_cents, terms_of, token_terms_of
+from usage.plan_facts import Facts
 from usage.price_book import Book, price_book
 from usage.refusals import file_too_large, refusal_by_the_plan, spend_cap_reached
 from usage.windows import ALWAYS, month_at, window_at
@@ -58,7 +59,7 @@ class Use(NamedTuple):
         if self.level is None and self.size_mb is None and self.sent_at is None:
             # The same text as below: most events are so, and json.dumps costs more than all the rest of this.
             model = json_string(self.model) if self.model else '""'
-            return _digest(f'[{self.user_id}, "{self.feature}", {self.amount}, {model}, null, null]')
+            return _digest(f'[{self.user_id}, "{self.metered.name}", {self.amount}, {model}, null, null]')
         amount = self.amount if self.level is None else f"level {self.level}"
         sent = [self.user_id, self.feature, amount, self.model, self.size_mb, iso(self.sent_at)]
         return fingerprint_of(sent)
@@ -69,7 +70,8 @@ def fingerprint_of(sent: list[Any]) -> str:
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:32]
+    # Not SHA-256, whose library is large and cold when it is asked once an event: 10 us more of each.
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def use_of(
@@ -168,73 +170,107 @@ class Bump(NamedTuple):
         )
 
 
-class Place(NamedTuple):
-    """Where a use counts. `bumps[0]` is the counter of its own feature, which the answer tells of; further ones (what
-    it costs) move with it or not at all, and stand in the order of their features: everybody locks in that order.
+@dataclass(slots=True)
+class Slot:
+    """Where uses count that say the same on one UTC day, under the same terms: worked out once for all of them.
 
-    charge: how it is charged, `cost_nanocents` what; None and 0 where it costs nothing. user_plan: the facts that this
-    rests on; None where it rests on none. alert_window: what has no window of its own (files) is warned of once in a
-    month of the plan.
+    `bumps[0]` is the counter of their own feature (`own`), which the answer tells of; further ones (what it costs) move
+    with it or not at all, and stand in the order of their features: everybody locks in that order.
+
+    alert_window: what has no window of its own (files) is warned of once in a month of the plan. charge: how it is
+    charged, `cost_nanocents` what; None and 0 where it costs nothing. warned: which of the bumps can reach a threshold
+    that is told of; None: none has a limit, or it only gives back. sent: how usage/statements.py sends it.
     """
 
-    timestamp: datetime
+    day: date
     bumps: tuple[Bump, ...]
     alert_window: datetime
-    user_plan: UserPlan | None
     cost_nanocents: int = 0
     charge: Charge | None = None
+    own: Bump = field(init=False)
+    warned: int | None = field(init=False)
+    sent: dict[Any, Any] = field(init=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.own = own = self.bumps[0]
+        if own.limit and own.amount > 0:
+            self.warned = 0
+        else:
+            self.warned = 1 if len(self.bumps) > 1 and self.bumps[1].limit else None
+
+
+class Place(NamedTuple):
+    """Where a use counts, and when. facts: those that this rests on; None where it rests on none."""
+
+    timestamp: datetime
+    slot: Slot
+    facts: Facts | None
+
+    @property
+    def bumps(self) -> tuple[Bump, ...]:
+        return self.slot.bumps
 
     @property
     def own(self) -> Bump:
-        return self.bumps[0]
-
-    @property
-    def warned(self) -> int | None:
-        """Which of the bumps can reach a threshold that is told of. None: none has a limit, or it only gives back."""
-        own = self.bumps[0]
-        if own.limit and own.amount > 0:
-            return 0
-        return 1 if len(self.bumps) > 1 and self.bumps[1].limit else None
-
-    @property
-    def day(self) -> date:
-        return self.timestamp.date()
+        return self.slot.own
 
 
-def place_of(use: Use, user_plan: UserPlan | None, now: datetime, asked: Asked | None = None) -> Place:
+# Of what is said under the same terms so much is remembered; most say "one more".
+_MOST_SLOTS = 64
+
+
+def place_of(use: Use, facts: Facts | None, now: datetime, asked: Asked | None = None) -> Place:
     """The rules about plan and time. asked: what many refusals have in common.
 
     Raises InvalidInput, UserNotFound, NoActivePlan, LimitExceeded (file size).
     """
-    metered, timestamp = use.metered, _timestamp(use, now)
-    if user_plan is None or not user_plan.is_active(now):
-        if user_plan is None and not (asked or Asked()).user_exists(use.user_id):
+    timestamp = _timestamp(use, now)
+    if facts is None or not facts.is_active(now):
+        if facts is None and not (asked or Asked()).user_exists(use.user_id):
             raise UserNotFound()
         if use.amount > 0:
             raise NoActivePlan(feature=use.feature)
         # What is gone is gone, whether they still pay or not.
-        return Place(timestamp, (Bump(use.feature, ALWAYS, None, use.amount, 0, None),), ALWAYS, None)
-    _check_size(use, user_plan, asked)
+        gone = Bump(use.feature, ALWAYS, None, use.amount, 0, None)
+        return Place(timestamp, Slot(timestamp.date(), (gone,), ALWAYS), None)
+    if use.size_mb is not None:
+        _check_size(use, use.size_mb, facts.user_plan, asked)
+    if use.metered.feature is Feature.AI_TOKEN and facts.user_plan.token_price_cents:
+        # What it costs goes by the second, and by the price book.
+        return Place(timestamp, _charged_slot(use, timestamp, facts, asked), facts)
+    # Windows turn at midnight UTC, so the day alone tells.
+    slots, says = facts.terms.slots, (use.metered.name, use.amount, timestamp.date())
+    if (slot := slots.get(says)) is None:
+        if len(slots) >= _MOST_SLOTS:
+            slots.clear()
+        slot = slots[says] = _slot(use, timestamp, facts.user_plan)
+    return Place(timestamp, slot, facts)
+
+
+def _slot(use: Use, timestamp: datetime, user_plan: UserPlan) -> Slot:
+    metered = use.metered
     window_start, resets_at = window_at(metered.window, timestamp, user_plan.usage_anchor)
     alert_window = window_start
     if metered.window is Window.NONE:
         alert_window, _ = month_at(timestamp, user_plan.usage_anchor)
     limit = metered.limit_of(user_plan.plan)
-    own = Bump(use.feature, window_start, resets_at, use.amount, limit, metered.limit_field)
-    if metered.feature is Feature.AI_TOKEN:
-        book = asked.price_book() if asked and user_plan.token_price_cents else None
-        charge = charge_of(user_plan, use.model, timestamp, use.amount, book)
-        if charge is not None:
-            cost, cap = charge.cost(use.amount), spend_cap_cents(user_plan)
-            most = None if cap is None else cap * NANOCENTS
-            spend = Bump(SPEND, window_start, resets_at, cost, most, SPEND_CAP)
-            return Place(timestamp, (own, spend), alert_window, user_plan, cost, charge)
-    return Place(timestamp, (own,), alert_window, user_plan)
+    own = Bump(metered.name, window_start, resets_at, use.amount, limit, metered.limit_field)
+    return Slot(timestamp.date(), (own,), alert_window)
 
 
-def terms_for(metered: Metered, user_plan: UserPlan) -> tuple[Any, ...]:
+def _charged_slot(use: Use, timestamp: datetime, facts: Facts, asked: Asked | None) -> Slot:
+    slot = _slot(use, timestamp, facts.user_plan)
+    charge = charge_of(facts.user_plan, use.model, timestamp, use.amount, asked.price_book() if asked else None)
+    assert charge is not None
+    cost, cap = charge.cost(use.amount), facts.spend_cap_cents
+    most = None if cap is None else cap * NANOCENTS
+    spend = Bump(SPEND, slot.own.window_start, slot.own.resets_at, cost, most, SPEND_CAP)
+    return Slot(slot.day, (slot.own, spend), slot.alert_window, cost, charge)
+
+
+def terms_for(metered: Metered, facts: Facts) -> Any:
     """All that `place_of` asks of an active plan: two who have the same are told the same of the same use."""
-    return token_terms_of(user_plan) if metered.feature is Feature.AI_TOKEN else terms_of(user_plan)
+    return facts.token_terms if metered.feature is Feature.AI_TOKEN else facts.terms
 
 
 def _timestamp(use: Use, now: datetime) -> datetime:
@@ -247,12 +283,10 @@ def _timestamp(use: Use, now: datetime) -> datetime:
     return use.sent_at.astimezone(UTC)
 
 
-def _check_size(use: Use, user_plan: UserPlan, asked: Asked | None) -> None:
+def _check_size(use: Use, size_mb: float, user_plan: UserPlan, asked: Asked | None) -> None:
     """Each file by itself, never the sum."""
     field = use.metered.per_item_limit_field
-    if field is None or use.size_mb is None:
-        return
-    most = getattr(user_plan.plan, field)
-    if most is not None and use.size_mb > most:
+    most = getattr(user_plan.plan, field) if field else None
+    if most is not None and size_mb > most:
         plans = None if asked is None else asked.plans_on_sale()
-        raise file_too_large(use.metered, use.size_mb, most, use.amount, plans=plans)
+        raise file_too_large(use.metered, size_mb, most, use.amount, plans=plans)

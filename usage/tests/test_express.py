@@ -88,6 +88,7 @@ def test_it_is_the_lane_that_answers(site, an_event):
 def test_it_answers_what_django_answers(site, api_key, an_event, alice, bob, give_plan, make_plan, monkeypatch):
     now = timezone.now()
     monkeypatch.setattr(timezone, "now", lambda: now)
+    monkeypatch.setattr(express, "_now", lambda: now)
     moment = (now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     give_plan(bob, make_plan("Small for Bob"), start=timezone.now() - timedelta(days=3))
     django = Site(api_key[1], lane=False)

@@ -8,18 +8,18 @@ from django.db import connection, transaction
 from billing.models import UserPlan
 from usage.batches import record_batch
 from usage.models import SpendCap
-from usage.plan_facts import _FIELDS, plan_facts, plan_facts_now, plan_facts_of_many, same_version, spend_cap_cents
+from usage.plan_facts import _FIELDS, plan_facts, plan_facts_now, plan_facts_of_many, same_version
 from usage.tests.conftest import NOON
 from usage.uses import use_of
 
 
-def told(user_plan):
+def told(facts):
     """Every field that limits are made of, and the cap."""
-    values = {}
+    user_plan, values = facts.user_plan, {}
     for name in _FIELDS:
         owner = user_plan.plan if name.startswith("plan__") else user_plan
         values[name] = getattr(owner, name.removeprefix("plan__"))
-    return values | {"id": user_plan.pk, "plan": user_plan.plan.pk, "cap": spend_cap_cents(user_plan)}
+    return values | {"id": user_plan.pk, "plan": user_plan.plan.pk, "cap": facts.spend_cap_cents}
 
 
 def test_one_look_says_what_a_look_at_many_says(alice, bob, give_plan, django_assert_num_queries):
@@ -57,7 +57,7 @@ def test_what_was_taken_back_is_not_remembered(alice, give_plan):
     before = plan_facts_now(alice.pk)
     with transaction.atomic():
         UserPlan.objects.update(status="past_due")
-        assert plan_facts_of_many([alice.pk])[alice.pk].status == "past_due"
+        assert plan_facts_of_many([alice.pk])[alice.pk].user_plan.status == "past_due"
         transaction.set_rollback(True)
     assert plan_facts(alice.pk) is before
 
@@ -85,14 +85,14 @@ def test_of_many_only_those_that_changed_are_read_anew(alice, bob, give_plan, ma
     UserPlan.objects.filter(user=alice).update(status="past_due")
     with django_assert_num_queries(2):
         after = plan_facts_of_many(both)
-    assert after[alice.pk].status == "past_due" and after[bob.pk] is before[bob.pk]
+    assert after[alice.pk].user_plan.status == "past_due" and after[bob.pk] is before[bob.pk]
     SpendCap.objects.create(user=bob, cents=7)
-    assert spend_cap_cents(plan_facts_of_many(both)[bob.pk]) == 7
+    assert plan_facts_of_many(both)[bob.pk].spend_cap_cents == 7
     UserPlan.objects.filter(user=bob).update(is_live=False)
     assert plan_facts_of_many(both).keys() == {alice.pk}
     plan.file_limit = 99
     plan.save()
-    assert plan_facts_of_many([alice.pk, 0])[alice.pk].plan.file_limit == 99
+    assert plan_facts_of_many([alice.pk, 0])[alice.pk].user_plan.plan.file_limit == 99
 
 
 @pytest.mark.only_on("postgresql")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from usage.plan_facts import _FIELDS, plan_facts_now
+from usage.plan_facts import _FIELDS, Facts, plan_facts_now
 from usage.tests.conftest import NOON
 from usage.uses import place_of, terms_for, use_of
 
@@ -42,17 +42,15 @@ USES = [
 
 
 def with_another(facts, name):
-    """The facts as if one of them were another. Whoever saves a plan moves its `updated_at`."""
-    facts = copy(facts)
-    for made in ("_terms", "_proof_texts"):
-        facts.__dict__.pop(made, None)
+    """The facts as if one of them were another."""
+    row, plan = copy(facts.user_plan), copy(facts.user_plan.plan)
+    plan.__dict__.pop("_terms", None)
     if name.startswith("plan__"):
-        facts.plan = copy(facts.plan)
-        facts.plan.updated_at = NOON
-        setattr(facts.plan, name.removeprefix("plan__"), OTHERS[name])
+        row.plan = plan
+        setattr(plan, name.removeprefix("plan__"), OTHERS[name])
     elif name != "plan_id":
-        setattr(facts, name, OTHERS[name])
-    return facts
+        setattr(row, name, OTHERS[name])
+    return Facts(row)
 
 
 @pytest.mark.parametrize("price", [0, 500])
@@ -63,11 +61,11 @@ def test_the_same_terms_the_same_place(alice, give_plan, price):
     moved = set()
     for fields in USES:
         use = use_of(alice.pk, source="test", key="k", **fields)
-        here = place_of(use, facts, NOON)._replace(user_plan=None)
+        here = place_of(use, facts, NOON)._replace(facts=None)
         for name in OTHERS:
             other = with_another(facts, name)
             assert other.is_active(NOON)
-            if place_of(use, other, NOON)._replace(user_plan=None) != here:
+            if place_of(use, other, NOON)._replace(facts=None) != here:
                 moved.add(name)
                 assert terms_for(use.metered, other) != terms_for(use.metered, facts), (name, use)
     costly = {"spend_cap_cents", "current_period_start", "current_period_end"} if price else set()
