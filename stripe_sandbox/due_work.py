@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .clock import GLOBAL
 
@@ -85,10 +85,16 @@ class DueWork:
 
     def next_kind(self, until: int) -> str | None:
         """The kind of the global timeline's next work, None when nothing falls due by `until`."""
-        row = self._sandbox.store.execute(
-            "SELECT kind FROM due_work WHERE timeline = ? AND at <= ? ORDER BY at, rank, seq LIMIT 1", (GLOBAL, until)
+        row = self._next(until, GLOBAL)
+        return row["kind"] if row else None
+
+    def _next(self, until: int, timeline: str) -> Any:
+        """Its row (seq, at, kind, object_id), None when there is none."""
+        return self._sandbox.store.execute(
+            "SELECT seq, at, kind, object_id FROM due_work WHERE timeline = ? AND at <= ? "
+            "ORDER BY at, rank, seq LIMIT 1",
+            (timeline, until),
         ).fetchone()
-        return row[0] if row else None
 
     def run_batch(self, until: int, reached: Callable[[int], None], pauses: Callable[[], bool] = lambda: False) -> bool:
         """Do the next few milliseconds' worth of the global timeline's work that falls due by `until`, in one
@@ -120,11 +126,7 @@ class DueWork:
         transaction. Returns that moment, None when there was nothing to do.
         """
         sandbox = self._sandbox
-        row = sandbox.store.execute(
-            "SELECT seq, at, kind, object_id FROM due_work WHERE timeline = ? AND at <= ? "
-            "ORDER BY at, rank, seq LIMIT 1",
-            (timeline, until),
-        ).fetchone()
+        row = self._next(until, timeline)
         if row is None:
             return None
         try:

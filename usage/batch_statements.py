@@ -43,7 +43,7 @@ class Kind:
     """What events have in common that say the same and count under the same terms, whoever's they are.
 
     moves: of each of `place.bumps`, what kind of counter it moves and by how much. warned: which of them is warned of,
-    as in Place. number: its place, from 1, among the kinds of which something is accepted.
+    as in Slot. number: its place, from 1, among the kinds of which something is accepted.
     """
 
     __slots__ = ("model", "moves", "number", "place", "warned")

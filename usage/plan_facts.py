@@ -59,7 +59,7 @@ _PLAN_HOLDS = """EXISTS (SELECT 1 FROM billing_plan p
     WHERE p.id = %(plan_id)s AND p.updated_at = %(plan_updated_at)s {each})"""
 STILL_HOLD = f"{_OWN_HOLDS} AND {_PLAN_HOLDS}".format(each="")
 
-# What proves somebody's own row, and what many have in common: the parameters of _HOLDS, in the order of `proof`.
+# What proves somebody's own row, and what many have in common: the parameters of STILL_HOLD, in the order of `proof`.
 _OWN: dict[str, type] = {"user_plan_id": int, "synced_at": datetime}
 _COMMON: dict[str, type] = {
     "status": str,
