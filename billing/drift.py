@@ -44,6 +44,7 @@ KINDS = {
     "usage_missing": "Stripe's meter lacks AI tokens that were used",
     "usage_too_old": "AI tokens that Stripe was not told of in time",
     "usage_too_much": "Stripe's meter has more AI tokens than were used",
+    "usage_on_bill_differs": "A bill asks for AI tokens another sum than was used",
     "metered_item_missing": "Nothing bills the AI tokens of a subscription",
     "event_unprocessed": "An event of Stripe's was not processed",
     "not_checked": "Could not be checked",

@@ -12,7 +12,6 @@ from billing.pricing import interval_of
 EVENT_NAME = "datilio_ai_nanocents"
 # In cents; Stripe takes twelve decimals.
 UNIT_PRICE = "0.000000001"
-NANOCENTS = 10**9  # in a cent
 # What customers read at Checkout and on Stripe's invoices. The quantity beside it is in nanocents, which no name can
 # make plain: our own pages show model, rate and tokens.
 _PRODUCT = "AI use"

@@ -5,11 +5,17 @@ from decimal import ROUND_HALF_UP, Decimal
 from billing.models import Plan
 
 MAX_MONTHS = 36
+NANOCENTS = 10**9  # in a cent
 
 
 def to_cents(amount: Decimal) -> int:
     """Dollars to cents, exactly. (`int(price * 100)` on floats is wrong for 4.6 % of prices.)"""
     return int((amount * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def nanocents_to_cents(nanocents: int) -> int:
+    """Half a cent and more is a cent: as Stripe rounds a metered line, once for the whole bill."""
+    return (nanocents + NANOCENTS // 2) // NANOCENTS
 
 
 def price_cents(plan: Plan, months: int) -> int:

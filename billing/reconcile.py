@@ -234,7 +234,10 @@ class _Walk:
     def _user(self, user_id: int) -> None:
         with locked_account(user_id) as account:
             found = check_user(account, heal=self.heal)
-            self._record([*found, *check_usage(account, heal=self.heal)], str(user_id))
+            # Of a customer whom Stripe does not know it says nothing else either.
+            if all(one.kind != "customer_missing" for one in found):
+                found += check_usage(account, heal=self.heal)
+            self._record(found, str(user_id))
 
     def _subscriptions(self) -> Iterator[tuple[str, Callable[[], None]]]:
         while True:

@@ -788,6 +788,15 @@ def list_invoices(
 
 
 @_our_errors()
+def invoices_since(customer_id: str, since: datetime) -> list[stripe.Invoice]:
+    """Those of a customer that were made since then, newest first. https://docs.stripe.com/api/invoices/list"""
+    page = _client().v1.invoices.list(
+        {"customer": customer_id, "created": {"gte": int(since.timestamp())}, "limit": 100}
+    )
+    return list(page.auto_paging_iter())
+
+
+@_our_errors()
 def paid_invoices(customer_id: str) -> list[stripe.Invoice]:
     """The customer's last 30 that are paid, newest first. https://docs.stripe.com/api/invoices/list"""
     return _client().v1.invoices.list({"customer": customer_id, "status": "paid", "limit": 30}).data

@@ -1,32 +1,34 @@
-"""Where our AI tokens and Stripe's meter can say different things, and where tokens are used that nobody bills.
+"""Where our AI tokens, Stripe's meter and its bills can say different things, and where nobody bills tokens.
 
 The meter knows the sum of an hour; a TokenCharge is reported at the moment at which its day begins. So the hours of the
 last 35 days are compared one by one. What the meter lacks is reported again; what it has too much of is for a person.
+So is a bill that was closed before all was reported: what comes to the meter afterwards is on no bill.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from django.db.models import F
+from django.db.models import F, Sum
 from django.utils import timezone
 
 from billing import stripe_gateway
 from billing.drift import Found
 from billing.meter_reports import HOUR, NOT_REPORTED, TOO_OLD, hour_of, report_usage_of
-from billing.metered import ensure_metered_price
+from billing.metered import ensure_metered_price, is_for_usage
 from billing.models import BillingAccount, MeteredPrice, PlanPrice, TokenCharge, UserPlan
+from billing.pricing import MAX_MONTHS, nanocents_to_cents
 from billing.sync import sync_locked
 
 
 def check_usage(account: BillingAccount, *, heal: bool) -> list[Found]:
-    """What bills a user's tokens, and what they cost. For a caller that holds the lock and has just looked; one call,
+    """What bills a user's tokens, and what they cost. For a caller that holds the lock and has just looked; two calls,
     none for who has used none. Raises StripeUnavailable."""
     if not account.stripe_customer_id:
         return []
     if heal:
         report_usage_of(account.user_id)
-    return [*_without_an_item(account, heal=heal), *_meter(account, heal=heal)]
+    return [*_without_an_item(account, heal=heal), *_meter(account, heal=heal), *_bills(account)]
 
 
 def _meter(account: BillingAccount, *, heal: bool) -> list[Found]:
@@ -85,6 +87,36 @@ def _report_again(charges: list[TokenCharge], missing: int) -> None:
                 resent=F("resent") + 1,
             )
             missing -= cut
+
+
+def _bills(account: BillingAccount) -> Iterable[Found]:
+    """Bills of the last 35 days. Of a bill that was voided nothing is said: what it asked for is asked another way
+    (billing/ending.py), or was given up on purpose."""
+    oldest = timezone.now() - TOO_OLD
+    # A bill comes when its period is over.
+    since = oldest - MAX_MONTHS * timedelta(days=31)
+    charges = TokenCharge.objects.filter(user_id=account.user_id, period_start__gte=since).order_by()
+    used = dict(charges.values_list("period_start").annotate(Sum("cost_nanocents")))
+    if not used:
+        return
+    asked: dict[datetime, int] = defaultdict(int)
+    numbers: dict[datetime, str] = {}
+    for invoice in stripe_gateway.invoices_since(account.stripe_customer_id or "", oldest):
+        if invoice["status"] in ("draft", "void"):
+            continue
+        # An invoice brings its first ten lines.
+        for line in invoice.lines.auto_paging_iter():
+            start = datetime.fromtimestamp(line["period"]["start"], UTC)
+            if start in used and is_for_usage(line):
+                asked[start] += line["amount"]
+                numbers[start] = invoice["number"] or invoice["id"]
+    for start, cents in sorted(asked.items()):
+        should_be = nanocents_to_cents(used[start])
+        if cents != should_be:
+            missing = "The rest was reported after it was closed: bill it by hand, or write it off."
+            reason = missing if cents < should_be else "They are asked for too much: give the rest back."
+            subject, changes = f"{numbers[start]} {start:%Y-%m-%d}", {"cents": [should_be, cents]}
+            yield Found("usage_on_bill_differs", subject, reason, changes, account.user_id)
 
 
 def _without_an_item(account: BillingAccount, *, heal: bool) -> Iterable[Found]:

@@ -9,11 +9,12 @@ from typing import Any
 from django.db.models import OuterRef, Q, Subquery
 
 from billing.models import Plan, UserPlan
+from billing.pricing import NANOCENTS
 from billing.subscriptions import live_plan
 from usage.costs import SPEND
 from usage.features import FEATURES, Feature, Metered, Window
 from usage.models import SpendCap, UsageCounter, UsageWarningChoice
-from usage.money import NANOCENTS, dollars, exact_dollars
+from usage.money import dollars, exact_dollars
 from usage.pace import can_tell, runs_out_at
 from usage.windows import window_at
 

@@ -6,7 +6,8 @@ whole number. Pure functions.
 
 from decimal import ROUND_HALF_UP, Decimal
 
-NANOCENTS = 10**9  # in a cent
+from billing.pricing import NANOCENTS, nanocents_to_cents
+
 _IN_A_DOLLAR = 100 * NANOCENTS
 
 
@@ -14,14 +15,9 @@ def cost_nanocents(tokens: int, factor: int, price_cents: int) -> int:
     return tokens * factor * price_cents
 
 
-def to_cents(nanocents: int) -> int:
-    """Half a cent and more is a cent: as Stripe rounds a metered line, once for the whole bill."""
-    return (nanocents + NANOCENTS // 2) // NANOCENTS
-
-
 def dollars(nanocents: int) -> float:
     """A JSON number of dollars with at most two decimals, rounded as a bill would be."""
-    return to_cents(nanocents) / 100
+    return nanocents_to_cents(nanocents) / 100
 
 
 def exact_dollars(nanocents: int) -> str:

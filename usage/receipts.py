@@ -13,12 +13,13 @@ from django.db.models import Q, Sum
 from django.urls import reverse
 
 from billing.models import TokenCharge
+from billing.pricing import nanocents_to_cents
 from billing.subscriptions import live_plan
 from datilio.times import iso
 from usage.features import Feature
 from usage.history import read_cursor, write_cursor
 from usage.models import UsageEvent
-from usage.money import dollars, exact_dollars, to_cents
+from usage.money import dollars, exact_dollars
 from usage.uses import LATEST
 
 # A period that began within this time before another one ended where that began; of a longer gap nobody knows.
@@ -71,7 +72,7 @@ class Receipt:
     @property
     def cents(self) -> int:
         """What Stripe's invoice says, once all is reported."""
-        return to_cents(self.cost)
+        return nanocents_to_cents(self.cost)
 
 
 def receipts_of(user_id: int, now: datetime) -> list[Receipt]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from billing.pricing import NANOCENTS
 from datilio.error_rendering import problem_document
 from datilio.errors import DomainError, InvalidInput
 from usage.costs import SPEND
@@ -15,7 +16,7 @@ from usage.features import FEATURES, Feature, Window
 from usage.holds import give_back_expired_holds_of
 from usage.limits import LimitOut, limit_out
 from usage.models import MAX_CAP_CENTS, SpendCap, UsageCounter
-from usage.money import NANOCENTS, dollars, exact_dollars
+from usage.money import dollars, exact_dollars
 from usage.plan_facts import Facts, plan_facts_now
 from usage.price_book import factor_of
 from usage.statements import write_spend_alerts

@@ -14,11 +14,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors as pg
 from psycopg.types.numeric import Int8
 
+from billing.pricing import NANOCENTS
 from usage.api_keys import KEY_HOLDS, is_of_a_key
 from usage.costs import SPEND
 from usage.features import Feature
 from usage.limits import WARNING_LEVELS
-from usage.money import NANOCENTS
 from usage.plan_facts import PROOF, STILL_HOLD, proof
 from usage.prepared import Statement, can_run_prepared, encoded, prepared, run_prepared
 from usage.uses import Bump, Place, Slot, Use

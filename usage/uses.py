@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 
 from billing.models import Plan, UserPlan
+from billing.pricing import NANOCENTS
 from datilio.errors import DomainError, InvalidInput
 from datilio.times import iso
 from usage.costs import SPEND, Charge, charge_of
 from usage.errors import NoActivePlan, UserNotFound
 from usage.features import FEATURES, Feature, Metered, Window
 from usage.limits import plans_by_price
-from usage.money import NANOCENTS
 from usage.plan_facts import Facts
 from usage.price_book import Book, price_book
 from usage.refusals import file_too_large, refusal_by_the_plan, spend_cap_reached

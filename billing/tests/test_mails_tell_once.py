@@ -13,8 +13,9 @@ from billing.checkout import start_checkout
 from billing.customers import ensure_customer
 from billing.errors import AuthenticationRequired, PaymentFailed, StripeUnavailable
 from billing.grants import end_grant, grant_plan, move_grant_end
-from billing.metered import EVENT_NAME, NANOCENTS
+from billing.metered import EVENT_NAME
 from billing.models import BillingMail, UserPlan
+from billing.pricing import NANOCENTS
 from billing.subscriptions import cancel_plan, purchase_plan, resume_plan
 from billing.sync import sync_user
 

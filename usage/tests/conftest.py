@@ -10,7 +10,9 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from billing.checkout import start_checkout
 from billing.models import Plan, UserPlan
+from billing.sync import sync_user
 from usage import warning_mails
 from usage.api_keys import make_api_key
 from usage.metering import record
@@ -149,3 +151,35 @@ def tell(alice, django_capture_on_commit_callbacks):
         return [one.subject for one in mail.outbox[before:]]
 
     return told
+
+
+# --- tokens that Stripe bills -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def now(stripe):
+    """now(): the moment at Stripe."""
+    return lambda: datetime.fromtimestamp(stripe.now, UTC)
+
+
+@pytest.fixture
+def buy(alice, plans, stripe):
+    """buy(plan's name, months=1): Alice buys it by way of Checkout. Returns her UserPlan."""
+
+    def buy_it(plan, months=1):
+        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1])
+        return sync_user(alice.pk)
+
+    return buy_it
+
+
+@pytest.fixture
+def use_tokens(alice, now):
+    """use_tokens(n, **arguments of record): Alice uses them now."""
+    numbers = iter(range(1, 10**6))
+
+    def use(tokens, **arguments):
+        defaults = {"source": "test", "key": f"t{next(numbers)}", "now": now()}
+        return record(alice.pk, "ai_token", tokens, **(defaults | arguments))
+
+    return use

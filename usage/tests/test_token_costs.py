@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import TokenCharge
+from billing.pricing import nanocents_to_cents
 from datilio.errors import InvalidInput
 from usage.batches import record_batch
 from usage.costs import SPEND
 from usage.holds import hold, release, settle
 from usage.metering import record_prompt
 from usage.models import ModelFactor, UsageCounter, UsageDay, UsageEvent
-from usage.money import cost_nanocents, dollars, exact_dollars, shown_dollars, to_cents
+from usage.money import cost_nanocents, dollars, exact_dollars, shown_dollars
 from usage.price_book import factor_of
 from usage.receipts import events_of_receipt, receipts_of
 from usage.tests.conftest import NOON
@@ -58,8 +59,8 @@ def test_a_cost_is_the_formula_to_the_last_digit(tokens, factor, price_cents):
 @given(nanocents=st.integers(0, 10**18))
 def test_dollars_lose_nothing_as_text_and_half_a_cent_as_a_number(nanocents):
     assert Decimal(exact_dollars(nanocents)) * 100 * 10**9 == nanocents
-    assert abs(to_cents(nanocents) * 10**9 - nanocents) * 2 <= 10**9
-    assert dollars(nanocents) == to_cents(nanocents) / 100
+    assert abs(nanocents_to_cents(nanocents) * 10**9 - nanocents) * 2 <= 10**9
+    assert dollars(nanocents) == nanocents_to_cents(nanocents) / 100
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """Tokens reach Stripe's bill to the cent, once, at the price of when they were used."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from billing import meter_reports, stripe_gateway
-from billing.checkout import start_checkout
 from billing.errors import StripeUnavailable
 from billing.grants import grant_plan
 from billing.meter_reports import report_usage
@@ -13,37 +12,9 @@ from billing.metered import EVENT_NAME
 from billing.models import MeteredPrice, TokenCharge, UserPlan
 from billing.subscriptions import cancel_plan, preview_purchase, purchase_plan
 from billing.sync import sync_user
-from usage.metering import record
 from usage.receipts import receipts_of
 
 MILLION = 10**6
-
-
-@pytest.fixture
-def now(stripe):
-    """now(): the moment at Stripe."""
-    return lambda: datetime.fromtimestamp(stripe.now, UTC)
-
-
-@pytest.fixture
-def buy(alice, plans, stripe):
-    def buy_it(plan, months=1):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1])
-        return sync_user(alice.pk)
-
-    return buy_it
-
-
-@pytest.fixture
-def use_tokens(alice, now):
-    """use_tokens(n, **arguments of record): Alice uses them now."""
-    numbers = iter(range(1, 10**6))
-
-    def use(tokens, **arguments):
-        defaults = {"source": "test", "key": f"t{next(numbers)}", "now": now()}
-        return record(alice.pk, "ai_token", tokens, **(defaults | arguments))
-
-    return use
 
 
 def last_invoice(stripe):
