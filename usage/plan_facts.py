@@ -249,7 +249,8 @@ def _user_plan(cap: int | None, *values: Any) -> UserPlan:
     return user_plan
 
 
-@lru_cache(maxsize=1000)
+# More than there are plans; each version that is remembered keeps what was worked out under it.
+@lru_cache(maxsize=64)
 def _plan(names: tuple[str, ...], values: tuple[Any, ...]) -> Plan:
     """Customers of one plan share it: 20,000 copies would be most of what is remembered, and garbage collection's."""
     return Plan.from_db(DEFAULT_DB_ALIAS, names, values)

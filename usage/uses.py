@@ -89,7 +89,9 @@ def use_of(
     metered = FEATURES.get(feature)
     if metered is None:
         raise InvalidInput({"feature": [f"One of {', '.join(FEATURES)}."]})
-    if amount == 0 or abs(amount) > MAX_AMOUNT or (amount < 0 and not metered.can_be_given_back):
+    # An exact type: True and 1.0 are equal to 1, and would be taken for it where uses that say the same share a slot.
+    is_a_number = type(amount) is int and amount != 0 and -MAX_AMOUNT <= amount <= MAX_AMOUNT
+    if not is_a_number or (amount < 0 and not metered.can_be_given_back):
         raise InvalidInput({"amount": [_amount_rule(metered)]})
     if "\0" in key or "\0" in model:
         # PostgreSQL's text ends there.

@@ -49,6 +49,16 @@ def test_an_event_is_refused_at_once(send, an_event, revoke_elsewhere):
     assert (UsageEvent.objects.count(), UsageCounter.objects.get().used) == (1, 10)
 
 
+def test_where_somebody_without_a_key_has_said_the_same(send, an_event, revoke_elsewhere, alice, use):
+    """What is remembered of such a use is sent with the proof of the key all the same."""
+    for key in ("one", "two"):
+        use(alice, "synthetic_rows", 10, now=timezone.now())
+        assert send(**an_event(key=key)) == (201, None)
+    revoke_elsewhere()
+    assert send(**an_event(key="three")) == REVOKED
+    assert UsageEvent.objects.count() == 4
+
+
 def test_a_replay_is_refused_too(send, an_event, revoke_elsewhere):
     event = an_event()
     send(**event)

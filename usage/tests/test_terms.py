@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from usage.plan_facts import _FIELDS, Facts, plan_facts_now
+from datilio.errors import InvalidInput
+from usage.plan_facts import _FIELDS, Facts, plan_facts, plan_facts_now
 from usage.tests.conftest import NOON
 from usage.uses import place_of, terms_for, use_of
 
@@ -71,3 +72,18 @@ def test_the_same_terms_the_same_place(alice, give_plan, price):
     costly = {"spend_cap_cents", "current_period_start", "current_period_end"} if price else set()
     limits = {"plan__file_limit", "plan__ai_prompts_per_day", "plan__synthetic_rows_per_month"}
     assert moved == {"usage_anchored_at", "start_date", "token_price_cents", *limits, *costly}
+
+
+def test_no_more_is_remembered_than_is_said_often(alice, give_plan, use):
+    give_plan(alice, token_price_cents=0)
+    for amount in range(1, 300):
+        use(alice, "ai_token", amount)
+    assert 0 < len(plan_facts(alice.pk).terms.slots) <= 64
+
+
+@pytest.mark.parametrize("amount", [True, 1.0])
+def test_what_is_only_equal_to_a_number_is_none(alice, give_plan, use, amount):
+    give_plan(alice)
+    with pytest.raises(InvalidInput):
+        use(alice, "synthetic_rows", amount)
+    use(alice, "synthetic_rows", 1)
