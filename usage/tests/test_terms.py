@@ -74,6 +74,7 @@ def test_the_same_terms_the_same_place(alice, give_plan, price):
     assert moved == {"usage_anchored_at", "start_date", "token_price_cents", *limits, *costly}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_no_more_is_remembered_than_is_said_often(alice, give_plan, use):
     give_plan(alice, token_price_cents=0)
     for amount in range(1, 300):
