@@ -42,14 +42,14 @@ class Counter:
 class Kind:
     """What events have in common that say the same and count under the same terms, whoever's they are.
 
-    moves: of each of `place.bumps`, what kind of counter it moves and by how much. warned: which of them is warned of,
-    as in Slot. number: its place, from 1, among the kinds of which something is accepted.
+    moves: of each of `place.bumps`, what kind of counter it moves and by how much. number: its place, from 1, among the
+    kinds of which something is accepted.
     """
 
-    __slots__ = ("model", "moves", "number", "place", "warned")
+    __slots__ = ("model", "moves", "number", "place")
 
     def __init__(self, model: str, place: Place, counters: dict[tuple[str, datetime, int], CounterKind]) -> None:
-        self.model, self.place, self.warned = model, place, place.slot.warned
+        self.model, self.place = model, place
         self.number = 0
         self.moves: list[tuple[CounterKind, int]] = []
         for bump in place.bumps:
@@ -98,11 +98,11 @@ class NewEvents:
         if not group.accepted:
             self._begin(group)
         group.accepted += 1
-        moves, kind = group.moves, group.kind
+        moves, place = group.moves, group.kind.place
         for counter, amount in moves:
             counter.used += amount
-        if kind.warned is not None:
-            group.most_used = max(group.most_used, moves[kind.warned][0].used)
+        if (warned := place.slot.warned) is not None:
+            group.most_used = max(group.most_used, moves[warned][0].used)
         self.numbers.append(group.number)
         self.keys.append(key)
         self.used_after.append(moves[0][0].used)
@@ -112,7 +112,7 @@ class NewEvents:
             "user_id": use.user_id,
             "feature": use.metered.name,
             "amount": use.amount,
-            "timestamp": kind.place.timestamp,
+            "timestamp": place.timestamp,
         }
         self.usages.append(usage)
         return usage

@@ -6,7 +6,6 @@ import pytest
 from django.utils import timezone
 
 from billing import stripe_gateway
-from billing.checkout import start_checkout
 from billing.meter_reports import report_usage
 from billing.metered import EVENT_NAME
 from billing.models import PlanPrice, TokenCharge
@@ -18,9 +17,8 @@ MILLION = 10**6
 
 
 @pytest.fixture
-def pro(alice, plans, stripe):
-    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
-    return sync_user(alice.pk)
+def pro(buy):
+    return buy("pro")
 
 
 def use_tokens(user, tokens, key="t", **arguments):
