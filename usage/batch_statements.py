@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
 from usage.arrays import numbers, texts, times
-from usage.costs import Charge
 from usage.plan_facts import NO_LONGER_HOLD, Facts, proof_arrays
 from usage.prepared import Statement, can_run_prepared, connection_of_thread, encoded, prepared, run_prepared
 from usage.statements import REACHED, THRESHOLDS, execute, tell_apart
@@ -18,14 +17,13 @@ from usage.uses import NO_LIMIT, Place, Use
 
 class CounterKind:
     """What the counters of many users have in common: their feature and window, and the limit as SQL compares it.
-    of_users: theirs, {user: Counter}. number: its place, from 1, among those of counters that move."""
+    number: its place, from 1, among those of counters that move."""
 
-    __slots__ = ("feature", "most", "number", "of_users", "window_start")
+    __slots__ = ("feature", "most", "number", "window_start")
 
     def __init__(self, feature: str, window_start: datetime, most: int) -> None:
         self.feature, self.window_start, self.most = feature, window_start, most
         self.number = 0
-        self.of_users: dict[int, Counter] = {}
 
 
 class Counter:
@@ -39,24 +37,29 @@ class Counter:
         self.id = self.before = self.held = self.used = self.number = 0
 
 
+# Of a batch, {what they have in common: (that, theirs: {user: Counter})}. Beside each other, not one in the other: in a
+# circle thousands of them would wait for the garbage collector.
+Counters = dict[tuple[str, datetime, int], tuple[CounterKind, dict[int, Counter]]]
+
+
 class Kind:
     """What events have in common that say the same and count under the same terms, whoever's they are.
 
-    moves: of each of `place.bumps`, what kind of counter it moves and by how much. number: its place, from 1, among the
-    kinds of which something is accepted.
+    moves: of each of `place.bumps`, what kind of counter it moves, those that are known, and by how much. number: its
+    place, from 1, among the kinds of which something is accepted.
     """
 
     __slots__ = ("model", "moves", "number", "place")
 
-    def __init__(self, model: str, place: Place, counters: dict[tuple[str, datetime, int], CounterKind]) -> None:
+    def __init__(self, model: str, place: Place, counters: Counters) -> None:
         self.model, self.place = model, place
         self.number = 0
-        self.moves: list[tuple[CounterKind, int]] = []
+        self.moves: list[tuple[CounterKind, dict[int, Counter], int]] = []
         for bump in place.bumps:
             what = (bump.feature, bump.window_start, bump.most)
-            if (kind := counters.get(what)) is None:
-                kind = counters[what] = CounterKind(*what)
-            self.moves.append((kind, bump.amount))
+            if (known := counters.get(what)) is None:
+                known = counters[what] = (CounterKind(*what), {})
+            self.moves.append((*known, bump.amount))
 
 
 class Group:
@@ -73,10 +76,16 @@ class Group:
         self.number = self.accepted = self.most_used = 0
         self.moves: list[tuple[Counter, int]] = []
         user_id = use.user_id
-        for counters, amount in kind.moves:
-            if (counter := counters.of_users.get(user_id)) is None:
-                counter = counters.of_users[user_id] = Counter(user_id, counters)
+        for of, counters, amount in kind.moves:
+            if (counter := counters.get(user_id)) is None:
+                counter = counters[user_id] = Counter(user_id, of)
             self.moves.append((counter, amount))
+
+    @property
+    def warned_number(self) -> int | None:
+        """Of the counter that is warned of; None: of none."""
+        warned = self.kind.place.slot.warned
+        return None if warned is None else self.moves[warned][0].number
 
 
 class NewEvents:
@@ -198,66 +207,64 @@ _TAKE = f"""
         SELECT CASE bool_and(fits) WHEN true THEN array_agg(before ORDER BY n) WHEN false THEN '{{}}' END AS befores
         FROM moved
     )"""
-_HAVE_MOVED = "(SELECT befores FROM counted) IS NOT NULL"
 # What events of a kind, and of a group, have in common is sent once; each names its group by its number (`n`), and that
-# its kind and its counter (`c`). Ids are drawn in the order of the events, from the sequence of the column, whichever
-# it is (usage/partitions.py). The `ANY` above lets the counters be found by their index instead of in a reading of all.
+# its kind and its counters (`c`, and the one that is warned of: `warned`). Days, charges and warnings follow from the
+# groups. Ids are drawn in the order of the events, from the sequence of the column, whichever it is
+# (usage/partitions.py). The `ANY` above lets the counters be found by their index instead of in a reading of all.
 # `LEFT JOIN` tells the planner that none is lost.
 _WRITE = f"""
     WITH {{moving}}, kinds AS (
-        SELECT * FROM unnest(%(features)s::text[], %(amounts)s::bigint[], %(times)s::timestamptz[], %(models)s::text[],
-            %(costs)s::bigint[], %(periods)s::timestamptz[], %(windows)s::timestamptz[], %(resets)s::timestamptz[],
-            %(limits)s::bigint[], %(a_features)s::text[], %(a_windows)s::timestamptz[], %(a_limits)s::bigint[])
-        WITH ORDINALITY AS k (feature, amount, timestamp, model, cost, billed_from, window_start, resets_at, limit_then,
-                              alert_feature, alert_window, alert_limit, kind)
+        SELECT * FROM unnest(%(features)s::text[], %(amounts)s::bigint[], %(times)s::timestamptz[], %(days)s::date[],
+            %(models)s::text[], %(costs)s::bigint[], %(factors)s::int[], %(prices)s::int[], %(bills)s::timestamptz[],
+            %(bill_days)s::timestamptz[], %(windows)s::timestamptz[], %(resets)s::timestamptz[], %(limits)s::bigint[],
+            %(a_features)s::text[], %(a_windows)s::timestamptz[], %(a_limits)s::bigint[])
+        WITH ORDINALITY AS k (feature, amount, timestamp, day, model, cost, factor, price_cents, billed_from, bill_day,
+                              window_start, resets_at, limit_then, alert_feature, alert_window, alert_limit, kind)
     ), common AS (
-        SELECT g.n, g.user_id, g.fingerprint, (SELECT befores FROM counted)[g.c] AS before, kinds.*
-        FROM unnest(%(users)s::bigint[], %(kinds)s::bigint[], %(prints)s::text[], %(counters)s::bigint[])
-            WITH ORDINALITY AS g (user_id, kind, fingerprint, c, n)
+        SELECT g.n, g.user_id, g.fingerprint, g.accepted, (SELECT befores FROM counted)[g.c] AS before,
+               (SELECT befores FROM counted)[g.warned] + g.most_used AS reached, kinds.*
+        FROM unnest(%(users)s::bigint[], %(kinds)s::bigint[], %(prints)s::text[], %(accepted)s::bigint[],
+            %(counters)s::bigint[], %(warned)s::bigint[], %(most_used)s::bigint[])
+            WITH ORDINALITY AS g (user_id, kind, fingerprint, accepted, c, warned, most_used, n)
         LEFT JOIN kinds USING (kind)
-        WHERE {_HAVE_MOVED}
+        WHERE (SELECT befores FROM counted) IS NOT NULL
     ), new AS (
         SELECT nextval((SELECT pg_get_serial_sequence('usage_usageevent', 'id')::regclass)) AS id, e.*
-        FROM (SELECT * FROM unnest(%(ns)s::bigint[], %(keys)s::text[], %(used)s::bigint[])
-            WITH ORDINALITY AS e (n, key, used, i) JOIN common USING (n) ORDER BY i) e
+        FROM (SELECT e.key, e.used + c.before AS used_after, e.i, c.user_id, c.fingerprint, c.feature, c.amount,
+                     c.timestamp, c.model, c.cost, c.billed_from, c.window_start, c.resets_at, c.limit_then
+            FROM unnest(%(ns)s::bigint[], %(keys)s::text[], %(used)s::bigint[])
+            WITH ORDINALITY AS e (n, key, used, i) JOIN common c USING (n) ORDER BY i) e
     ), event AS (
         INSERT INTO usage_usageevent (id, user_id, feature, amount, timestamp, source, key, model, cost_nanocents,
                                       billed_from, window_start, resets_at, used_after, limit_then)
         SELECT id, user_id, feature, amount, timestamp, %(source)s, key, model, cost, billed_from, window_start,
-               resets_at, before + used, limit_then
+               resets_at, used_after, limit_then
         FROM new
     ), key AS (
         INSERT INTO usage_usagekey (source, key, fingerprint, event_id, timestamp)
         SELECT %(source)s, key, fingerprint, id, timestamp FROM new ORDER BY key COLLATE "C"
     ), day AS (
         INSERT INTO usage_usageday AS d (user_id, feature, day, amount, cost_nanocents)
-        SELECT u.user_id, k.feature, k.day, u.amount, u.cost
-        FROM unnest(%(d_users)s::bigint[], %(d_kinds)s::bigint[], %(d_amounts)s::bigint[], %(d_costs)s::bigint[])
-            AS u (user_id, kind, amount, cost)
-        LEFT JOIN unnest(%(d_features)s::text[], %(d_days)s::date[])
-            WITH ORDINALITY AS k (feature, day, kind) USING (kind)
-        WHERE {_HAVE_MOVED}
-        ORDER BY u.user_id, k.feature COLLATE "C", k.day
+        SELECT user_id, feature COLLATE "C", day, sum(accepted * amount), sum(accepted * cost) FROM common
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         ON CONFLICT (user_id, feature, day) DO UPDATE
         SET amount = d.amount + excluded.amount, cost_nanocents = d.cost_nanocents + excluded.cost_nanocents
     ), charge AS (
         INSERT INTO billing_tokencharge AS t (user_id, period_start, day_start, model, factor, price_cents, tokens,
                                               cost_nanocents)
-        SELECT * FROM unnest(%(t_users)s::bigint[], %(t_periods)s::timestamptz[], %(t_days)s::timestamptz[],
-            %(t_models)s::text[], %(t_factors)s::int[], %(t_prices)s::int[], %(t_tokens)s::bigint[],
-            %(t_costs)s::bigint[]) u (user_id, period_start, day_start, model, factor, price_cents, tokens, cost)
-        WHERE {_HAVE_MOVED}
-        ORDER BY u.user_id, u.period_start, u.day_start, u.model COLLATE "C", u.factor, u.price_cents
+        SELECT user_id, billed_from, bill_day, model COLLATE "C", factor, price_cents, sum(accepted * amount),
+               sum(accepted * cost)
+        FROM common WHERE billed_from IS NOT NULL
+        GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (user_id, period_start, day_start, model, factor, price_cents) DO UPDATE
         SET tokens = t.tokens + excluded.tokens, cost_nanocents = t.cost_nanocents + excluded.cost_nanocents
     ), alerts AS (
         INSERT INTO usage_usagealert (user_id, feature, window_start, threshold)
-        SELECT a.user_id, k.alert_feature, k.alert_window, t.percent
-        FROM unnest(%(a_users)s::bigint[], %(a_kinds)s::bigint[], %(a_used)s::bigint[], %(a_counters)s::bigint[])
-            AS a (user_id, kind, used, c)
-        LEFT JOIN kinds k USING (kind)
-        CROSS JOIN LATERAL {THRESHOLDS.format(user_id="a.user_id", feature="k.alert_feature")}
-        WHERE {REACHED.format(used="(SELECT befores FROM counted)[a.c] + a.used", limit="k.alert_limit")}
+        SELECT a.user_id, a.alert_feature, a.alert_window, t.percent
+        FROM (SELECT user_id, alert_feature, alert_window, alert_limit, max(reached) AS used FROM common
+            WHERE reached IS NOT NULL GROUP BY 1, 2, 3, 4) a
+        CROSS JOIN LATERAL {THRESHOLDS.format(user_id="a.user_id", feature="a.alert_feature")}
+        WHERE {REACHED.format(used="a.used", limit="a.alert_limit")}
         ON CONFLICT DO NOTHING
         RETURNING user_id
     )
@@ -354,72 +361,37 @@ def _arrays(source: str, new: NewEvents) -> dict[str, str]:
     """The parameters of _WRITE."""
     groups, slots = new.groups, [kind.place.slot for kind in new.kinds]
     own = [slot.own for slot in slots]
+    charges = [slot.charge for slot in slots]
     warned = [slot.bumps[slot.warned or 0] for slot in slots]
-    # {what many have in common: {user: [amount, cost]}}
-    days: dict[tuple[str, date], dict[int, list[int]]] = {}
-    charges: dict[tuple[int, str, Charge], list[int]] = {}
-    # {what is warned of: (kind, the highest it has stood at, its counter)}
-    reached: dict[tuple[int, str, datetime], tuple[int, int, int]] = {}
-    for group in groups:
-        use, slot = group.use, group.kind.place.slot
-        amount, cost = group.accepted * use.amount, group.accepted * slot.cost_nanocents
-        _add(days.setdefault((slot.own.feature, slot.day), {}), use.user_id, amount, cost)
-        if slot.charge is not None:
-            _add(charges, (use.user_id, use.model, slot.charge), amount, cost)
-        if (i := slot.warned) is not None:
-            what = (use.user_id, slot.bumps[i].feature, slot.alert_window)
-            _, most_used, _ = reached.get(what, (0, 0, 0))
-            reached[what] = group.kind.number, max(most_used, group.most_used), group.moves[i][0].number
-    of_days = list(days.values())
-    params = {
+    return {
         "source": source,
         "features": texts(bump.feature for bump in own),
         "amounts": numbers(bump.amount for bump in own),
         "times": times(kind.place.timestamp for kind in new.kinds),
+        "days": texts(slot.day.isoformat() for slot in slots),
         "models": texts(kind.model for kind in new.kinds),
         "costs": numbers(slot.cost_nanocents for slot in slots),
-        "periods": times(slot.charge.period_start if slot.charge else None for slot in slots),
+        "factors": numbers(charge and charge.factor for charge in charges),
+        "prices": numbers(charge and charge.price_cents for charge in charges),
+        "bills": times(charge and charge.period_start for charge in charges),
+        "bill_days": times(charge and charge.day_start for charge in charges),
         "windows": times(bump.window_start for bump in own),
         "resets": times(bump.resets_at for bump in own),
         "limits": numbers(bump.limit for bump in own),
-        "users": numbers(group.use.user_id for group in groups),
-        "kinds": numbers(group.kind.number for group in groups),
-        "prints": texts(group.use.fingerprint for group in groups),
-        "counters": numbers(group.moves[0][0].number for group in groups),
-        "ns": numbers(new.numbers),
-        "keys": texts(new.keys),
-        "used": numbers(new.used_after),
-        "d_features": texts(feature for feature, _ in days),
-        "d_days": texts(day.isoformat() for _, day in days),
-        "d_users": numbers(user for of_users in of_days for user in of_users),
-        "d_kinds": numbers(n for n, of_users in enumerate(of_days, 1) for _ in of_users),
-        "d_amounts": numbers(amount for of_users in of_days for amount, _ in of_users.values()),
-        "d_costs": numbers(cost for of_users in of_days for _, cost in of_users.values()),
-        "t_users": numbers(user for user, _, _ in charges),
-        "t_periods": times(charge.period_start for _, _, charge in charges),
-        "t_days": times(charge.day_start for _, _, charge in charges),
-        "t_models": texts(model for _, model, _ in charges),
-        "t_factors": numbers(charge.factor for _, _, charge in charges),
-        "t_prices": numbers(charge.price_cents for _, _, charge in charges),
-        "t_tokens": numbers(tokens for tokens, _ in charges.values()),
-        "t_costs": numbers(cost for _, cost in charges.values()),
         "a_features": texts(bump.feature for bump in warned),
         "a_windows": times(slot.alert_window for slot in slots),
         "a_limits": numbers(bump.limit for bump in warned),
-        "a_users": numbers(user for user, _, _ in reached),
-        "a_kinds": numbers(kind for kind, _, _ in reached.values()),
-        "a_used": numbers(used for _, used, _ in reached.values()),
-        "a_counters": numbers(number for _, _, number in reached.values()),
+        "users": numbers(group.use.user_id for group in groups),
+        "kinds": numbers(group.kind.number for group in groups),
+        "prints": texts(group.use.fingerprint for group in groups),
+        "accepted": numbers(group.accepted for group in groups),
+        "counters": numbers(group.moves[0][0].number for group in groups),
+        "warned": numbers(group.warned_number for group in groups),
+        "most_used": numbers(group.most_used for group in groups),
+        "ns": numbers(new.numbers),
+        "keys": texts(new.keys),
+        "used": numbers(new.used_after),
     }
-    return params
-
-
-def _add(sums: dict[Any, list[int]], key: Any, amount: int, cost: int) -> None:
-    if (found := sums.get(key)) is None:
-        sums[key] = [amount, cost]
-    else:
-        found[0] += amount
-        found[1] += cost
 
 
 def _fetch_all(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:

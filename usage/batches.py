@@ -21,7 +21,7 @@ from psycopg import errors as pg
 
 from datilio.errors import DomainError, IdempotencyKeyReused, InvalidInput, ServiceUnavailable
 from usage.batch_statements import (
-    CounterKind,
+    Counters,
     Group,
     Kind,
     NewEvents,
@@ -143,7 +143,7 @@ class _Batch:
         if len(plans) < len(users):
             self.asked.look_for_users([user for user in users if user not in plans])
         where = self._groups(plans)
-        lock_counters([one for kind in self.counter_kinds.values() for one in kind.of_users.values()])
+        lock_counters([counter for _, of_users in self.counters.values() for counter in of_users.values()])
         self.counted = self._counted_before([use.key for use in _uses(self.events)])  # and what this batch adds to it
         self.new = NewEvents()
         self.in_the_way: set[int] = set()
@@ -193,7 +193,7 @@ class _Batch:
 
     def _groups(self, plans: dict[int, Facts]) -> list[Group | DomainError]:
         """Where each event counts, or why it does not."""
-        self.counter_kinds: dict[tuple[str, datetime, int], CounterKind] = {}
+        self.counters: Counters = {}
         self.groups: list[Group] = []
         # {what an event says: ({user: where it counts}, {terms: where it counts under them})}
         known: dict[tuple[Any, ...], tuple[dict[int, Group | DomainError], dict[Any, Kind | DomainError]]] = {}
@@ -231,7 +231,7 @@ class _Batch:
             place = place_of(use, facts, self.now, self.asked)
         except DomainError as error:
             return error
-        return Kind(use.model, place, self.counter_kinds)
+        return Kind(use.model, place, self.counters)
 
     def _counted_before(self, keys: list[str]) -> _Counted:
         found = known_keys(self.source, keys)

@@ -1,5 +1,6 @@
 """A batch of which all is new and fits is one statement; whatever is in its way, it is answered as with care."""
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -9,6 +10,7 @@ from django.db import connection, transaction
 
 from billing.models import UserPlan
 from usage import batches
+from usage.batch_statements import Counter, CounterKind, Group, Kind
 from usage.batches import Invalid, record_batch
 from usage.errors import NoActivePlan
 from usage.models import SpendCap, UsageAlert, UsageCounter, UsageEvent, UsageWarningChoice
@@ -189,3 +191,15 @@ def test_counters_that_another_makes_are_locked_in_order(alice, bob, give_plan, 
                 assert somebody_waits_for_us()
             answers = [work(3), *(one.result(timeout=30) for one in working)]
         assert [told(answer) for answer in answers] == [["accepted"] * 3] * 4
+
+
+def test_nothing_of_it_waits_for_the_garbage_collector(alice, give_plan):
+    give_plan(alice)
+    batch(event(alice, "k0"))
+    gc.collect()
+    gc.disable()
+    try:
+        batch(*(event(alice, f"k{amount}", amount=amount) for amount in range(1, 21)))
+        assert [one for one in gc.get_objects() if isinstance(one, (Counter, CounterKind, Group, Kind))] == []
+    finally:
+        gc.enable()
