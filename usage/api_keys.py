@@ -29,7 +29,7 @@ LAST_USED_EVERY = timedelta(minutes=1)
 # Asking for every event would cost a third of what counting it does; proving it in the statement a twentieth.
 REMEMBERED_FOR = timedelta(seconds=10)
 _MOST_REMEMBERED = 1000
-_remembered: dict[str, tuple[ApiKey, float]] = {}
+_remembered: dict[bytes, tuple[ApiKey, float]] = {}
 
 
 # What an API key has counted has this and its id as `source`.
@@ -57,7 +57,7 @@ def make_sure_of(source: str) -> None:
     if row is not None and row.revoked_at is None and WRITE in row.scopes:
         return
     if row is not None:
-        _remembered.pop(row.sha256, None)
+        _forget(row)
         if row.revoked_at is None:
             raise ScopeMissing(scope=WRITE)
     raise ApiKeyRevoked()
@@ -100,13 +100,13 @@ def find_api_key(key: str, *, may_remember: bool = False) -> ApiKey | None:
     if not connection.in_atomic_block:
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()
-        _remembered[digest] = row, time.monotonic() + REMEMBERED_FOR.total_seconds()
+        _remembered[_name_in_memory(key)] = row, time.monotonic() + REMEMBERED_FOR.total_seconds()
     return row
 
 
 def remembered_api_key(key: str) -> ApiKey | None:
     """The row as it was REMEMBERED_FOR ago at most, without asking the database; None: ask it."""
-    remembered = _remembered.get(_sha256(key))
+    remembered = _remembered.get(_name_in_memory(key))
     # Inside a transaction as it is: there the caller sees rows that may never be committed.
     if remembered is None or time.monotonic() >= remembered[1] or connection_of_thread().in_atomic_block:
         return None
@@ -116,7 +116,7 @@ def remembered_api_key(key: str) -> ApiKey | None:
 def revoke_api_key(api_key: ApiKey, now: datetime) -> None:
     """What begins from now on is refused, in every process. Revoking twice keeps the first moment."""
     ApiKey.objects.filter(pk=api_key.pk, revoked_at__isnull=True).update(revoked_at=now)
-    _remembered.pop(api_key.sha256, None)
+    _forget(api_key)
     api_key.refresh_from_db(fields=["revoked_at"])
 
 
@@ -130,5 +130,21 @@ def touch(api_key: ApiKey, now: datetime) -> None:
         api_key.last_used_at = now
 
 
+def _forget(api_key: ApiKey) -> None:
+    for name, (row, _) in list(_remembered.items()):
+        if row.pk == api_key.pk:
+            _remembered.pop(name, None)
+
+
 def _sha256(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(_bytes(key)).hexdigest()
+
+
+def _name_in_memory(key: str) -> bytes:
+    """Not the key itself: memory ends up in dumps. Not SHA-256, which is what is stored: with every event it would take
+    as long as five lines of Python, for OpenSSL looks for it anew each time."""
+    return hashlib.blake2b(_bytes(key), digest_size=32).digest()
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
