@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from billing.models import Plan, UserPlan
 from datilio.tests.browsing import press, words
-from datilio.tests.test_accessibility_browser import problems_of
+from datilio.tests.test_accessibility_browser import WIDTHS, problems_of
 from usage.holds import hold
 from usage.metering import record
 from usage.spending import set_spend_cap
@@ -328,9 +328,8 @@ def test_the_history_is_saved_as_a_file_with_a_click(looking, use):
     assert ",synthetic_rows,40," in line and end == ""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server, width, scheme):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server, width):
     for days in range(28):
         use("ai_prompt", (days * 37) % 120 + 3, days)
         use("ai_token", (days * 7919) % 90_000 + 500, days, model="claude-sonnet-5")
@@ -341,7 +340,7 @@ def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server,
     use("ai_prompt", 165)
     set_spend_cap(alice.pk, 2_000, timezone.now())
     hold(alice.pk, "ai_prompt", 1, tokens=40_000, source="test", key="h", now=timezone.now())
-    page = looking(color_scheme=scheme)
+    page = looking()
     page.set_viewport_size({"width": width, "height": 844})
     assert problems_of(page, live_server.url + PATH) == []
     page.get_by_text("The 30 days as a table").click()
@@ -351,9 +350,9 @@ def test_a_page_full_of_usage_meets_no_barrier(looking, alice, use, live_server,
     assert today in page.locator("#usage-days").inner_text()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_a_page_without_any_usage_meets_no_barrier(looking, live_server, width, scheme):
-    page = looking(color_scheme=scheme)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_without_any_usage_meets_no_barrier(looking, live_server, width):
+    page = looking()
     page.set_viewport_size({"width": width, "height": 844})
     assert problems_of(page, live_server.url + PATH) == []
     assert "Nothing is counted yet" in words(page)

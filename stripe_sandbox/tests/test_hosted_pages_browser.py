@@ -55,7 +55,7 @@ def test_every_page_can_be_read_and_pressed_by_everybody(
         )
         for address in pages:
             page.goto(address)
-            found = Axe().run(page)
+            found = Axe().run(page, options={"resultTypes": ["violations"]})
             assert found.violations_count == 0, found.generate_report()
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
             assert page.evaluate(TOO_SMALL) == [], address
