@@ -13,7 +13,7 @@ app = Celery("datilio")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 if not app.conf.broker_url:
     # Nothing is sent anywhere then (CELERY_TASK_ALWAYS_EAGER); kombu would warn of a missing host name.
-    app.conf.broker_url = "memory://"
+    app.conf.broker_url = "memory://localhost"
 app.autodiscover_tasks()
 
 logger = logging.getLogger(__name__)

@@ -63,6 +63,15 @@ def _api_key() -> str:
     return next(word for word in made.stdout.split() if word.startswith("datilio_"))
 
 
+def wait_for_plans(client: httpx.Client) -> None:
+    """`make run` answers before it says that it is running: its plans are published last."""
+    for _ in range(120):
+        if client.get(f"{BASE_URL}/api/plans").json()["plans"]:
+            return
+        time.sleep(0.5)
+    sys.exit("   No plan is on sale. Has `make run` said that it is running? Else:  manage.py publish_catalog")
+
+
 def main() -> None:
     journey = Journey()
     call, say = journey.call, journey.say
@@ -77,6 +86,7 @@ def main() -> None:
     me = {"Authorization": f"Bearer {login['access_token']}"}
 
     say("See the prices")
+    wait_for_plans(journey.client)
     plans = call("GET", "/api/plans", 200)["plans"]
     pro = next(plan for plan in plans if plan["name"] == "DataPilot Pro")
 

@@ -1,8 +1,8 @@
 """`make run`: everything on this machine, in the foreground, until Ctrl-C.
 
-Prepares and seeds the database, starts the local Stripe and the app (and a Celery worker if CELERY_BROKER_URL
-names a broker), publishes the plans, says where to look, and stops all of it again. Standard library only, so
-the first line appears at once. docs/decisions/0003 says why this is not honcho.
+Prepares and seeds the database, starts the local Stripe, the app and what does the periodic work (a Celery worker if
+CELERY_BROKER_URL names a broker), publishes the plans, says where to look, and stops all of it again. Standard library
+only, so the first line appears at once. docs/decisions/0003 says why this is not honcho.
 """
 
 from __future__ import annotations
@@ -418,6 +418,9 @@ def start_everything(supervisor: Supervisor, settings: Settings) -> None:
         supervisor.finish(supervisor.start("publish", *manage, "publish_catalog", lasts=False))
         stamp.write()
     supervisor.wait_until(lambda: answers(settings.port, "/healthz"), "The app")
+    if not settings.broker_url:
+        # Last: nobody waits for it.
+        start_periodic_work(supervisor, settings)
 
 
 def start_local_stripe(supervisor: Supervisor, settings: Settings) -> None:
@@ -443,6 +446,13 @@ def start_worker(supervisor: Supervisor, settings: Settings) -> None:
     command += ["--schedule", str(settings.state_dir / "celerybeat-schedule")]
     command += ["--concurrency", "2", "--loglevel", "INFO"]
     supervisor.start("worker", *command)
+
+
+def start_periodic_work(supervisor: Supervisor, settings: Settings) -> None:
+    # Without a broker beat does itself what it would send (CELERY_TASK_ALWAYS_EAGER).
+    command = [sys.executable, "-m", "celery", "--quiet", "--app", "datilio.celery", "beat"]
+    command += ["--schedule", str(settings.state_dir / "celerybeat-schedule"), "--loglevel", "WARNING"]
+    supervisor.start("beat", *command, echo=True)
 
 
 def welcome(settings: Settings, seconds: float) -> str:

@@ -172,6 +172,7 @@ def test_from_nothing_to_the_first_page_and_gone_again(home: Home, start: Callab
     assert home.get(home.port, "/healthz") == 200
     assert home.get(home.port, "/pricing") == 200
     assert home.get(home.stripe_port, "/_sandbox/health") == 200
+    assert home.process("beat")  # nothing else does the periodic work here
 
     first.process.send_signal(signal.SIGTERM)
     code, seconds = first.wait_for_end()
