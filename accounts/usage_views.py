@@ -176,7 +176,7 @@ def _page_of_history(request: HttpRequest) -> dict[str, Any]:
     )
     for row in rows:
         metered = FEATURES.get(row["feature"])
-        row["label"], row["unit"] = (metered.label, metered.unit) if metered else (row["feature"], "")
+        row["label"] = metered.label if metered else row["feature"]
     chosen = {name: request.GET[name] for name in ("feature", "from", "to") if request.GET.get(name)}
     csv = {name: value if isinstance(value, str) else iso(value) for name, value in filters.items() if value}
     return {

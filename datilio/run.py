@@ -197,8 +197,10 @@ class Supervisor:
     def wait_until(self, done: Callable[[], bool], what: str, seconds: float = READY_WITHIN) -> None:
         deadline = time.monotonic() + seconds
         while True:
+            # In this order: what ends between the two is done only when the next look has found that it ended well.
+            is_done = done()
             self.check()
-            if done():
+            if is_done:
                 return
             if time.monotonic() > deadline:
                 raise Failed(f"{what} is not ready after {seconds:.0f} s; see {shown(self.log_dir)}")

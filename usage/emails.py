@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from billing.emails import Facts, Letter
 from datilio.templatetags.writing import cents as dollars
-from datilio.templatetags.writing import moment_text
+from datilio.templatetags.writing import moment_text, unit_for
 from usage.features import Window
 
 _LIMITS = {Window.NONE: "limit", Window.DAY: "daily limit", Window.MONTH: "monthly limit"}
@@ -22,9 +22,10 @@ def _usage_warning(facts: Facts) -> Letter:
     limit, window, reached = _LIMITS[facts["window"]], facts["window"], facts["threshold"]
     what = _within_a_sentence(facts["label"])
     subject = f"Your {what} have reached the {limit}" if reached == 100 else f"Your {what}: {reached} % of the {limit}"
-    said = [f"You have used {facts['used']:,} of the {facts['limit']:,} {facts['unit']} that {facts['plan']} allows."]
+    allowed = f"{facts['limit']:,} {unit_for(facts['unit'], facts['limit'])} that {facts['plan']} allows."
+    said = [f"You have used {facts['used']:,} of the {allowed}"]
     if window == Window.NONE:
-        said = [f"You keep {facts['used']:,} of the {facts['limit']:,} {facts['unit']} that {facts['plan']} allows."]
+        said = [f"You keep {facts['used']:,} of the {allowed}"]
         if reached == 100:
             said.append("They stay readable. To add another, remove some or change to a larger plan.")
     elif reached == 100:

@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from datilio.templatetags.writing import unit_for
+
 
 class Window(StrEnum):
     """Over which time uses add up; boundaries are in usage/windows.py."""
@@ -42,6 +44,10 @@ class Metered:
         """The feature as a plain text: an enum finds its value anew each time."""
         return self.feature.value
 
+    def counted(self, count: int) -> str:
+        """1 file, 2,000 files."""
+        return f"{count:,} {unit_for(self.unit, count)}"
+
     @cached_property
     def window_name(self) -> str:
         """The same of its window."""
@@ -55,9 +61,9 @@ class Metered:
     def when_over(self, used: int, limit: int, plan_name: str) -> str:
         """What a change to a plan that allows less than is used means, for the customer."""
         if self.window is Window.NONE:
-            return f"{used:,} {self.unit}, {plan_name} allows {limit:,}: they stay readable, no new uploads."
+            return f"{self.counted(used)}, {plan_name} allows {limit:,}: they stay readable, no new uploads."
         return (
-            f"{used:,} {self.unit} used, {plan_name} allows {limit:,} "
+            f"{self.counted(used)} used, {plan_name} allows {limit:,} "
             f"{'a day' if self.window is Window.DAY else 'a month'}: no new use until the next reset."
         )
 

@@ -71,9 +71,12 @@ def _event_or_why_not(body: Any, source: str) -> Use | Invalid:
     try:
         return event_of(body, source, None)
     except DomainError as error:
-        key = body.get("key") if isinstance(body, dict) else None
+        if not isinstance(body, dict):
+            return Invalid(None, error)
+        why = InvalidInput({"level": ["Not among events: send a level by itself."]}) if "level" in body else error
+        key = body.get("key")
         # Echoed so that the sender finds its event; what is no key at all is not.
-        return Invalid(key if isinstance(key, str) and len(key) <= 255 else None, error)
+        return Invalid(key if isinstance(key, str) and len(key) <= 255 else None, why)
 
 
 def hold_of(body: Any, header_key: str | None) -> dict[str, Any]:

@@ -228,23 +228,24 @@ def in_words(moment: datetime) -> str:
 def _warning(limit: LimitOut) -> str:
     metered = FEATURES[limit["feature"]]
     used, most, resets_at = f"{limit['used']:,}", f"{limit['limit']:,}", limit["resets_at"]
+    in_use, allowed = metered.counted(limit["used"]), metered.counted(limit["limit"])
     if metered.window is Window.NONE:
         if limit["remaining"]:
             return (
-                f"You have {used} {metered.unit}, and your plan allows {most}. "
+                f"You have {in_use}, and your plan allows {most}. "
                 f"Remove some that you no longer need, or choose a larger plan."
             )
         return (
-            f"You have {used} {metered.unit}, and your plan allows {most}. They stay readable; "
+            f"You have {in_use}, and your plan allows {most}. They stay readable; "
             f"to add another, remove some or choose a larger plan."
         )
     period = _PERIODS[metered.window]
     if limit["remaining"]:
         return (
-            f"You have used {used} of {most} {metered.unit} {period}. "
+            f"You have used {used} of {allowed} {period}. "
             f"The count starts again on {in_words(resets_at)}; a larger plan has room for more."
         )
     return (
-        f"You have used all {most} {metered.unit} of your plan {period}. "
+        f"You have used {'the' if limit['limit'] == 1 else 'all'} {allowed} of your plan {period}. "
         f"Wait until {in_words(resets_at)}, or choose a larger plan to go on now."
     )

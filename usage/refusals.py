@@ -29,9 +29,10 @@ def refusal_by_the_plan(
         return NothingToRemove(feature=metered.feature.value, used=used)
     plan = cheapest_plan_allowing(metered, used + held + amount, size_mb, plans)
     reset = f"The count starts again on {in_words(resets_at)}. " if resets_at else ""
-    waiting = f" and {held:,} are held for work that has begun" if held else ""
+    waiting = f" and {held:,} {'is' if held == 1 else 'are'} held for work that has begun" if held else ""
+    are = "is" if used == 1 else "are"
     return LimitExceeded(
-        f"{used:,} of {most:,} {metered.unit} are used{waiting}, and this takes {amount:,} more. "
+        f"{used:,} of {metered.counted(most)} {are} used{waiting}, and this takes {amount:,} more. "
         f"{reset}{_way_out(plan)}",
         feature=metered.feature.value,
         limit_name=limit_name,

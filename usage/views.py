@@ -25,7 +25,7 @@ from billing.subscriptions import live_plan
 from billing.tasks import report_token_usage
 from datilio.celery import ring
 from datilio.errors import DomainError, InvalidInput
-from usage.features import Feature
+from usage.features import FEATURES, Feature
 from usage.forms import PromptForm, RowsForm, TryItForm, UploadForm
 from usage.limits import limits_of, meters_of
 from usage.metering import record, record_prompt
@@ -138,9 +138,12 @@ def _source(request: HttpRequest) -> str:
 
 
 def _left(limit: dict[str, Any]) -> str:
+    metered = FEATURES[limit["feature"]]
     if limit["limit"] is None:
-        return f"{limit['used']:,} {limit['unit']} are used; your plan sets no limit."
-    return f"{limit['remaining']:,} of {limit['limit']:,} {limit['unit']} are left."
+        are = "is" if limit["used"] == 1 else "are"
+        return f"{metered.counted(limit['used'])} {are} used; your plan sets no limit."
+    are = "is" if limit["remaining"] == 1 else "are"
+    return f"{limit['remaining']:,} of {metered.counted(limit['limit'])} {are} left."
 
 
 def _answer(request: HttpRequest, form: TryItForm, count: Callable[[], str]) -> HttpResponse:

@@ -50,6 +50,12 @@ def plural(value: int, forms: str) -> str:
 
 
 @register.filter
+def unit_for(unit: str, value: int | None) -> str:
+    """A unit of ours, which are told in the plural, beside a number: {{ "files"|unit_for:1 }}: file."""
+    return unit.removesuffix("s") if value == 1 else unit
+
+
+@register.filter
 def every(months: int) -> str:
     """How often a price of so many months is paid: a month, a year, every 3 months."""
     if months % 12 == 0:

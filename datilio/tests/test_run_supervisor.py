@@ -17,6 +17,21 @@ def supervisor(tmp_path: Path) -> Supervisor:
     return Supervisor(tmp_path, dict(os.environ))
 
 
+def test_a_command_that_fails_just_after_it_was_looked_at_has_failed(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = supervisor.start("seed", "sh", "-c", "sleep 0.1; exit 3", lasts=False)
+    look = supervisor.check
+
+    def look_and_dawdle() -> None:
+        look()
+        child.process.wait()
+
+    monkeypatch.setattr(supervisor, "check", look_and_dawdle)
+    with pytest.raises(Failed, match="seed ended with exit code 3"):
+        supervisor.finish(child)
+
+
 def test_what_a_command_said_is_told_when_it_fails(supervisor: Supervisor) -> None:
     child = supervisor.start("seed", "sh", "-c", "echo first; echo no such plan >&2; exit 3", lasts=False)
     with pytest.raises(Failed, match=r"(?s)seed ended with exit code 3.*no such plan.*seed\.log"):

@@ -52,6 +52,13 @@ def test_each_event_is_answered_in_order(backend, an_event, bob):
     assert UsageCounter.objects.get().used == 30
 
 
+def test_a_level_among_events_is_told_where_it_belongs(backend, an_event):
+    level = {"user_id": an_event()["user_id"], "feature": "file_upload", "level": 3, "key": "l"}
+    refused, counted = backend.post(URL, {"events": [level, an_event(key="a")]}).json()["results"]
+    assert (refused["key"], refused["status"], counted["status"]) == ("l", "refused", "accepted")
+    assert refused["error"]["errors"] == {"level": ["Not among events: send a level by itself."]}
+
+
 def test_a_batch_may_be_sent_again(backend, an_event):
     body = {"events": [an_event(key=f"k{n}", amount=1) for n in range(20)]}
     first = backend.post(URL, body).json()["results"]
