@@ -140,6 +140,19 @@ def plans(db, stripe, published):
 
 
 @pytest.fixture
+def purchase(alice, plans, stripe):
+    """purchase(plan="pro", months=1, **how Stripe's page is paid): Alice buys it there; returns her UserPlan."""
+    from billing.checkout import start_checkout
+    from billing.sync import sync_user
+
+    def buy(plan="pro", months=1, **how):
+        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1], **how)
+        return sync_user(alice.pk)
+
+    return buy
+
+
+@pytest.fixture
 def post_event(client, stripe):
     """Post a delivery (`stripe.take_deliveries()`) to our webhook, signed anew as Stripe does; returns the response."""
 

@@ -7,10 +7,7 @@ from django.utils import timezone
 from rest_framework_simplejwt import tokens as simplejwt_tokens
 
 from accounts.api import REFRESH_COOKIE
-from billing.checkout import start_checkout
 from billing.models import Plan, UserPlan
-from billing.subscriptions import live_plan
-from billing.sync import sync_user
 
 
 @pytest.fixture
@@ -108,16 +105,10 @@ def subscribe():
 
 
 @pytest.fixture
-def buy(client, alice, plans, stripe):
-    """Alice, logged in, buys a plan at the local Stripe; returns the live UserPlan."""
+def buy(client, alice, purchase):
+    """`purchase` for Alice, who is logged in."""
     client.force_login(alice)
-
-    def pay(plan, months=1, **how):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1], **how)
-        sync_user(alice.pk)
-        return live_plan(alice.pk)
-
-    return pay
+    return purchase
 
 
 def cookie_of(response):

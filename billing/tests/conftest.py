@@ -2,18 +2,15 @@
 
 import pytest
 
-from billing.checkout import start_checkout
 from billing.models import BillingAccount, BillingMail
-from billing.sync import sync_user
 
 
 @pytest.fixture
-def buy(alice, plans, stripe):
+def buy(alice, purchase):
     """Alice buys a plan on Stripe's page and comes back; returns the id of her customer."""
 
-    def buy_it(plan, months=1, card="4242424242424242"):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1], card=card)
-        sync_user(alice.pk)
+    def buy_it(plan, months=1, **how):
+        purchase(plan, months, **how)
         return alice.billing_account.stripe_customer_id
 
     return buy_it

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.checkout import start_checkout
 from billing.errors import PaymentFailed, PaymentMethodRequired, PaymentOverdue
 from billing.models import UserPlan
 from billing.subscriptions import cancel_plan, live_plan, purchase_plan, resume_plan
@@ -14,25 +13,12 @@ from billing.sync import sync_user
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def subscribe(alice, plans, stripe):
-    """Alice buys a plan through Checkout; returns her customer's id."""
-
-    def buy(plan, months=1, card="4242424242424242"):
-        session = start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1]
-        stripe.pay(session, card=card)
-        sync_user(alice.pk)
-        return alice.billing_account.stripe_customer_id
-
-    return buy
-
-
 def paid_cents(stripe):
     return sum(charge["amount"] for charge in stripe.objects("charge") if charge["paid"])
 
 
-def test_an_upgrade_is_prorated_and_charged_now(alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_an_upgrade_is_prorated_and_charged_now(alice, plans, stripe, buy):
+    buy("pro")
     stripe.advance(days=10)
     before = paid_cents(stripe)
     plan = purchase_plan(alice, plans["team"].pk, 1)
@@ -45,8 +31,8 @@ def test_an_upgrade_is_prorated_and_charged_now(alice, plans, stripe, subscribe)
     assert UserPlan.objects.count() == 1
 
 
-def test_a_declined_card_changes_nothing(alice, plans, stripe, subscribe):
-    customer = subscribe("pro")
+def test_a_declined_card_changes_nothing(alice, plans, stripe, buy):
+    customer = buy("pro")
     stripe.card_starts_failing(customer)
     before = paid_cents(stripe)
     with pytest.raises(PaymentFailed):
@@ -58,8 +44,8 @@ def test_a_declined_card_changes_nothing(alice, plans, stripe, subscribe):
     assert purchase_plan(alice, plans["team"].pk, 1).plan == plans["team"]
 
 
-def test_a_downgrade_waits_for_the_end_of_the_period(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_a_downgrade_waits_for_the_end_of_the_period(alice, plans, stripe, buy):
+    buy("team")
     plan = purchase_plan(alice, plans["pro"].pk, 1)
     assert (plan.plan, plan.pending_price.plan) == (plans["team"], plans["pro"])
     assert plan.pending_at == plan.current_period_end
@@ -70,8 +56,8 @@ def test_a_downgrade_waits_for_the_end_of_the_period(alice, plans, stripe, subsc
     assert paid_cents(stripe) == 9900 + 2900
 
 
-def test_the_newest_choice_wins(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_the_newest_choice_wins(alice, plans, stripe, buy):
+    buy("team")
     purchase_plan(alice, plans["pro"].pk, 1)
     plan = purchase_plan(alice, plans["explorer"].pk, 1)
     assert plan.pending_price.plan == plans["explorer"]
@@ -80,29 +66,29 @@ def test_the_newest_choice_wins(alice, plans, stripe, subscribe):
     assert paid_cents(stripe) == 9900
 
 
-def test_one_click_takes_a_downgrade_back(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_one_click_takes_a_downgrade_back(alice, plans, stripe, buy):
+    buy("team")
     purchase_plan(alice, plans["pro"].pk, 1)
     assert resume_plan(alice).pending_price_id is None
     stripe.advance(months=1, hours=2)
     assert sync_user(alice.pk).plan == plans["team"]
 
 
-def test_choosing_the_present_plan_takes_a_downgrade_back_too(alice, plans, subscribe):
-    subscribe("team")
+def test_choosing_the_present_plan_takes_a_downgrade_back_too(alice, plans, buy):
+    buy("team")
     purchase_plan(alice, plans["pro"].pk, 1)
     assert purchase_plan(alice, plans["team"].pk, 1).pending_price_id is None
 
 
-def test_an_upgrade_takes_the_place_of_a_pending_downgrade(alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_an_upgrade_takes_the_place_of_a_pending_downgrade(alice, plans, stripe, buy):
+    buy("pro")
     purchase_plan(alice, plans["explorer"].pk, 1)
     plan = purchase_plan(alice, plans["team"].pk, 1)
     assert (plan.plan, plan.pending_price_id) == (plans["team"], None)
 
 
-def test_a_declined_upgrade_keeps_the_pending_downgrade(alice, plans, stripe, subscribe):
-    customer = subscribe("pro")
+def test_a_declined_upgrade_keeps_the_pending_downgrade(alice, plans, stripe, buy):
+    customer = buy("pro")
     purchase_plan(alice, plans["explorer"].pk, 1)
     stripe.card_starts_failing(customer)
     with pytest.raises(PaymentFailed):
@@ -111,15 +97,15 @@ def test_a_declined_upgrade_keeps_the_pending_downgrade(alice, plans, stripe, su
     assert (plan.plan, plan.pending_price.plan) == (plans["pro"], plans["explorer"])
 
 
-def test_after_a_downgrade_has_happened_the_next_change_is_free_to_happen(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_after_a_downgrade_has_happened_the_next_change_is_free_to_happen(alice, plans, stripe, buy):
+    buy("team")
     purchase_plan(alice, plans["pro"].pk, 1)
     stripe.advance(months=1, hours=2)
     assert purchase_plan(alice, plans["team"].pk, 1).plan == plans["team"]
 
 
-def test_a_month_becomes_a_year_now_and_a_year_a_month_when_it_is_over(alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_a_month_becomes_a_year_now_and_a_year_a_month_when_it_is_over(alice, plans, stripe, buy):
+    buy("pro")
     plan = purchase_plan(alice, plans["pro"].pk, 12)
     assert (plan.duration_months, plan.pending_price_id) == (12, None)
     assert 29000 - 5 <= paid_cents(stripe) <= 29000  # the month just paid is given back
@@ -127,8 +113,8 @@ def test_a_month_becomes_a_year_now_and_a_year_a_month_when_it_is_over(alice, pl
     assert (plan.duration_months, plan.pending_price.months) == (12, 1)
 
 
-def test_from_free_with_a_card_on_file_a_whole_month_begins_now(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_from_free_with_a_card_on_file_a_whole_month_begins_now(alice, plans, stripe, buy):
+    buy("team")
     cancel_plan(alice, immediately=True)
     purchase_plan(alice, plans["explorer"].pk, 1)
     stripe.advance(days=10)
@@ -150,15 +136,15 @@ def test_from_free_without_a_card_it_goes_to_checkout_and_back(alice, plans, str
     assert [s["status"] for s in stripe.objects("subscription")] == ["canceled", "active"]
 
 
-def test_an_upgrade_takes_a_cancellation_back(alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_an_upgrade_takes_a_cancellation_back(alice, plans, stripe, buy):
+    buy("pro")
     cancel_plan(alice)
     plan = purchase_plan(alice, plans["team"].pk, 1)
     assert (plan.plan, plan.cancel_at) == (plans["team"], None)
 
 
-def test_a_declined_upgrade_leaves_a_cancellation_in_place(alice, plans, stripe, subscribe):
-    customer = subscribe("pro")
+def test_a_declined_upgrade_leaves_a_cancellation_in_place(alice, plans, stripe, buy):
+    customer = buy("pro")
     cancel_plan(alice)
     stripe.card_starts_failing(customer)
     with pytest.raises(PaymentFailed):
@@ -166,8 +152,8 @@ def test_a_declined_upgrade_leaves_a_cancellation_in_place(alice, plans, stripe,
     assert sync_user(alice.pk).is_ending
 
 
-def test_an_upgrade_to_a_year_after_a_cancellation_pays_the_whole_year(alice, plans, stripe, subscribe):
-    subscribe("pro")
+def test_an_upgrade_to_a_year_after_a_cancellation_pays_the_whole_year(alice, plans, stripe, buy):
+    buy("pro")
     cancel_plan(alice)
     plan = purchase_plan(alice, plans["team"].pk, 12)
     assert plan.cancel_at is None
@@ -175,8 +161,8 @@ def test_an_upgrade_to_a_year_after_a_cancellation_pays_the_whole_year(alice, pl
     assert 99000 - 5 <= paid_cents(stripe) <= 99000
 
 
-def test_with_an_overdue_bill_it_has_to_be_paid_first(alice, plans, stripe, subscribe):
-    customer = subscribe("pro")
+def test_with_an_overdue_bill_it_has_to_be_paid_first(alice, plans, stripe, buy):
+    customer = buy("pro")
     stripe.card_starts_failing(customer)
     stripe.advance(months=1, hours=2)
     with pytest.raises(PaymentOverdue) as refused:
@@ -209,8 +195,8 @@ def test_ended_and_taken_again_the_next_day_it_goes_on_too(alice, plans, stripe)
     assert later.usage_anchor == later.start_date
 
 
-def test_the_api_tells_the_pending_change(client, alice, plans, subscribe):
-    subscribe("team")
+def test_the_api_tells_the_pending_change(client, alice, plans, buy):
+    buy("team")
     client.force_login(alice)
     answer = client.post(
         "/api/purchase/plan",
@@ -229,8 +215,8 @@ def test_the_api_tells_the_pending_change(client, alice, plans, subscribe):
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_resume")
 
 
-def test_an_unpaid_plan_is_cancelled_at_once_and_nobody_owes_anything(alice, plans, stripe, subscribe):
-    customer = subscribe("pro")
+def test_an_unpaid_plan_is_cancelled_at_once_and_nobody_owes_anything(alice, plans, stripe, buy):
+    customer = buy("pro")
     stripe.card_starts_failing(customer)
     stripe.advance(months=1, hours=2)
     assert sync_user(alice.pk).status == "past_due"

@@ -2,20 +2,9 @@
 
 import pytest
 
-from billing.checkout import start_checkout
 from billing.subscriptions import cancel_plan, preview_purchase, purchase_plan
-from billing.sync import sync_user
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def subscribe(alice, plans, stripe):
-    def buy(plan, months=1):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1])
-        return sync_user(alice.pk)
-
-    return buy
 
 
 def paid_cents(stripe):
@@ -30,8 +19,8 @@ def keep(user, plan, months, stripe):
 
 
 @pytest.mark.parametrize("months", [1, 12])
-def test_a_cancelled_plan_is_kept_for_nothing_and_goes_on(alice, plans, stripe, subscribe, months):
-    subscribe("pro", months)
+def test_a_cancelled_plan_is_kept_for_nothing_and_goes_on(alice, plans, stripe, purchase, months):
+    purchase("pro", months)
     cancel_plan(alice)
     quote, plan, charged = keep(alice, plans["pro"], months, stripe)
     assert (quote.kind, quote.total_cents, quote.lines, quote.undoes_end) == ("resume", 0, [], True)
@@ -39,10 +28,10 @@ def test_a_cancelled_plan_is_kept_for_nothing_and_goes_on(alice, plans, stripe, 
     assert (quote.next_cents, quote.next_at) == (plan.next_charge_cents, plan.next_charge_at)
 
 
-def test_one_cancelled_in_its_trial_goes_on_in_its_trial(alice, plans, stripe, subscribe):
+def test_one_cancelled_in_its_trial_goes_on_in_its_trial(alice, plans, stripe, purchase):
     plans["team"].trial_days = 14
     plans["team"].save()
-    subscribe("team")
+    purchase("team")
     cancel_plan(alice)
     quote, plan, charged = keep(alice, plans["team"], 1, stripe)
     assert (quote.kind, quote.total_cents, quote.ends_trial) == ("resume", 0, False)
@@ -50,16 +39,16 @@ def test_one_cancelled_in_its_trial_goes_on_in_its_trial(alice, plans, stripe, s
     assert (quote.next_cents, quote.next_at) == (9900, plan.trial_end)
 
 
-def test_a_pending_downgrade_is_taken_back(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_a_pending_downgrade_is_taken_back(alice, plans, stripe, purchase):
+    purchase("team")
     purchase_plan(alice, plans["pro"].pk, 1)
     quote, plan, charged = keep(alice, plans["team"], 1, stripe)
     assert (quote.kind, quote.total_cents, charged, plan.pending_price_id) == ("resume", 0, 0, None)
     assert (quote.next_cents, quote.next_at) == (9900, plan.current_period_end)
 
 
-def test_a_smaller_plan_can_be_priced_though_the_present_one_is_cancelled(alice, plans, stripe, subscribe):
-    subscribe("team")
+def test_a_smaller_plan_can_be_priced_though_the_present_one_is_cancelled(alice, plans, stripe, purchase):
+    purchase("team")
     cancel_plan(alice)
     quote, plan, charged = keep(alice, plans["pro"], 1, stripe)
     assert (quote.kind, quote.total_cents, quote.undoes_end, charged) == ("downgrade", 0, True, 0)

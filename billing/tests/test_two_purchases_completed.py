@@ -3,7 +3,6 @@
 import pytest
 
 from billing import stripe_gateway
-from billing.checkout import start_checkout
 from billing.errors import StripeUnavailable
 from billing.models import PlanPrice
 from billing.subscriptions import purchase_plan
@@ -12,15 +11,6 @@ from billing.sync import sync_user
 pytestmark = pytest.mark.django_db
 
 DISPUTED = "4000000000000259"
-
-
-@pytest.fixture
-def subscribe(alice, plans, stripe):
-    def buy(plan="pro", months=1, card="4242424242424242"):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1], card=card)
-        return sync_user(alice.pk)
-
-    return buy
 
 
 @pytest.fixture
@@ -42,8 +32,8 @@ def refunded(stripe):
     return [(charge["amount"], charge["amount_refunded"]) for charge in stripe.objects("charge")]
 
 
-def test_the_unused_part_of_the_older_is_given_back(alice, plans, stripe, subscribe, sell_another):
-    plan = subscribe()
+def test_the_unused_part_of_the_older_is_given_back(alice, plans, stripe, purchase, sell_another):
+    plan = purchase()
     stripe.advance(to=int((plan.current_period_start.timestamp() + plan.current_period_end.timestamp()) // 2))
     newer = sell_another()
     assert sync_user(alice.pk).stripe_subscription_id == newer.id
@@ -53,8 +43,8 @@ def test_the_unused_part_of_the_older_is_given_back(alice, plans, stripe, subscr
 
 
 @pytest.mark.slow
-def test_of_an_upgraded_plan_every_bill_of_the_period_counts(alice, plans, stripe, subscribe, sell_another):
-    subscribe()
+def test_of_an_upgraded_plan_every_bill_of_the_period_counts(alice, plans, stripe, purchase, sell_another):
+    purchase()
     stripe.advance(days=1)
     purchase_plan(alice, plans["team"].pk, 1)
     paid = sum(amount for amount, _ in refunded(stripe))
@@ -66,16 +56,16 @@ def test_of_an_upgraded_plan_every_bill_of_the_period_counts(alice, plans, strip
 
 
 @pytest.mark.slow
-def test_what_was_given_back_by_hand_is_not_given_back_again(alice, stripe, subscribe, sell_another):
-    subscribe()
+def test_what_was_given_back_by_hand_is_not_given_back_again(alice, stripe, purchase, sell_another):
+    purchase()
     stripe.client.v1.refunds.create({"charge": stripe.objects("charge")[0]["id"], "amount": 2000})
     newer = sell_another()
     assert sync_user(alice.pk).stripe_subscription_id == newer.id
     assert refunded(stripe)[0] == (2900, 2900)
 
 
-def test_what_the_bank_took_back_is_not_given_back_again(alice, stripe, subscribe, sell_another):
-    subscribe(card=DISPUTED)
+def test_what_the_bank_took_back_is_not_given_back_again(alice, stripe, purchase, sell_another):
+    purchase(card=DISPUTED)
     assert stripe.objects("dispute")
     newer = sell_another()
     assert sync_user(alice.pk).stripe_subscription_id == newer.id
@@ -83,10 +73,10 @@ def test_what_the_bank_took_back_is_not_given_back_again(alice, stripe, subscrib
 
 
 def test_a_refund_whose_cancellation_was_lost_is_not_made_again_days_later(
-    alice, stripe, subscribe, sell_another, monkeypatch
+    alice, stripe, purchase, sell_another, monkeypatch
 ):
     """Stripe remembers an Idempotency-Key for a day only."""
-    subscribe("pro", 12)
+    purchase("pro", 12)
     newer = sell_another()
 
     def lost(subscription_id, comment=""):
@@ -101,8 +91,8 @@ def test_a_refund_whose_cancellation_was_lost_is_not_made_again_days_later(
     assert len(stripe.objects("refund")) == 1
 
 
-def test_nobody_is_asked_to_pay_the_open_bill_of_the_older(alice, stripe, subscribe, sell_another):
-    plan = subscribe()
+def test_nobody_is_asked_to_pay_the_open_bill_of_the_older(alice, stripe, purchase, sell_another):
+    plan = purchase()
     customer = alice.billing_account.stripe_customer_id
     stripe.card_starts_failing(customer)
     stripe.advance(to=plan.current_period_end)

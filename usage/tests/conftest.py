@@ -10,9 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from billing.checkout import start_checkout
 from billing.models import Plan, UserPlan
-from billing.sync import sync_user
 from usage import warning_mails
 from usage.api_keys import make_api_key
 from usage.metering import record
@@ -160,17 +158,6 @@ def tell(alice, django_capture_on_commit_callbacks):
 def now(stripe):
     """now(): the moment at Stripe."""
     return lambda: datetime.fromtimestamp(stripe.now, UTC)
-
-
-@pytest.fixture
-def buy(alice, plans, stripe):
-    """buy(plan's name, months=1): Alice buys it by way of Checkout. Returns her UserPlan."""
-
-    def buy_it(plan, months=1):
-        stripe.pay(start_checkout(alice, plans[plan].pk, months).rsplit("/", 1)[-1])
-        return sync_user(alice.pk)
-
-    return buy_it
 
 
 @pytest.fixture

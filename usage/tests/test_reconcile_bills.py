@@ -25,9 +25,9 @@ def metered_cents(stripe):
     return [line["amount"] for line in lines if line["amount"] and is_for_usage(line)]
 
 
-def test_reported_after_the_bill_was_closed(alice, buy, stripe, use_tokens, now):
+def test_reported_after_the_bill_was_closed(alice, purchase, stripe, use_tokens, now):
     """Nothing came through for the whole hour in which it was a draft."""
-    end = buy("pro").current_period_end
+    end = purchase("pro").current_period_end
     use_tokens(MILLION)
     report_usage(now())
     use_tokens(4 * MILLION)
@@ -42,8 +42,8 @@ def test_reported_after_the_bill_was_closed(alice, buy, stripe, use_tokens, now)
     assert drifts(alice) == told
 
 
-def test_a_bill_that_asks_for_too_much(alice, buy, stripe, use_tokens, now):
-    end = buy("pro").current_period_end
+def test_a_bill_that_asks_for_too_much(alice, purchase, stripe, use_tokens, now):
+    end = purchase("pro").current_period_end
     use_tokens(MILLION)
     use_tokens(MILLION, model="another")
     report_usage(now())
@@ -55,20 +55,20 @@ def test_a_bill_that_asks_for_too_much(alice, buy, stripe, use_tokens, now):
     assert ("usage_on_bill_differs", {"cents": [400, 800]}, False) in drifts(alice)
 
 
-def renewed(alice, buy, plans, stripe, use_tokens):
-    buy("pro")
+def renewed(alice, purchase, plans, stripe, use_tokens):
+    purchase("pro")
     use_tokens(MILLION)
     stripe.advance(days=40)
 
 
-def renewed_as_a_draft(alice, buy, plans, stripe, use_tokens):
-    end = buy("pro").current_period_end
+def renewed_as_a_draft(alice, purchase, plans, stripe, use_tokens):
+    end = purchase("pro").current_period_end
     use_tokens(MILLION)
     stripe.advance(to=end + timedelta(minutes=10))
 
 
-def upgraded(alice, buy, plans, stripe, use_tokens):
-    buy("pro")
+def upgraded(alice, purchase, plans, stripe, use_tokens):
+    purchase("pro")
     use_tokens(MILLION)
     stripe.advance(days=10)
     quote = preview_purchase(alice, plans["team"].pk, 1)
@@ -77,8 +77,8 @@ def upgraded(alice, buy, plans, stripe, use_tokens):
     stripe.advance(days=25)
 
 
-def changed_to_a_year(alice, buy, plans, stripe, use_tokens):
-    buy("pro")
+def changed_to_a_year(alice, purchase, plans, stripe, use_tokens):
+    purchase("pro")
     use_tokens(MILLION)
     stripe.advance(days=10)
     quote = preview_purchase(alice, plans["pro"].pk, 12)
@@ -87,26 +87,26 @@ def changed_to_a_year(alice, buy, plans, stripe, use_tokens):
     stripe.advance(days=2)
 
 
-def cancelled_at_once(alice, buy, plans, stripe, use_tokens):
-    buy("pro")
+def cancelled_at_once(alice, purchase, plans, stripe, use_tokens):
+    purchase("pro")
     use_tokens(MILLION)
     stripe.advance(days=1)
     cancel_plan(alice, immediately=True)
     stripe.advance(hours=2)
 
 
-def tried_first(alice, buy, plans, stripe, use_tokens):
+def tried_first(alice, purchase, plans, stripe, use_tokens):
     plans["pro"].trial_days = 14
     plans["pro"].save()
-    buy("pro")
+    purchase("pro")
     use_tokens(MILLION)
     stripe.advance(days=20)
     use_tokens(2 * MILLION)
     stripe.advance(days=30)
 
 
-def voided_and_asked_for_another_way(alice, buy, plans, stripe, use_tokens):
-    buy("pro")
+def voided_and_asked_for_another_way(alice, purchase, plans, stripe, use_tokens):
+    purchase("pro")
     use_tokens(100 * MILLION)
     stripe.advance(hours=2)
     stripe.card_starts_failing(alice.billing_account.stripe_customer_id)
@@ -129,7 +129,7 @@ def voided_and_asked_for_another_way(alice, buy, plans, stripe, use_tokens):
         voided_and_asked_for_another_way,
     ],
 )
-def test_bills_that_are_right(story, alice, buy, plans, stripe, use_tokens, now, monkeypatch):
+def test_bills_that_are_right(story, alice, purchase, plans, stripe, use_tokens, now, monkeypatch):
     real = stripe.advance
 
     def advance(**time):
@@ -138,14 +138,14 @@ def test_bills_that_are_right(story, alice, buy, plans, stripe, use_tokens, now,
         sync_user(alice.pk)
 
     monkeypatch.setattr(stripe, "advance", advance)
-    story(alice, buy, plans, stripe, use_tokens)
+    story(alice, purchase, plans, stripe, use_tokens)
     report_usage(now())
     assert metered_cents(stripe)
     assert [drift for drift in drifts(alice) if drift[0].startswith("usage")] == []
 
 
-def test_a_customer_that_is_unknown_at_stripe_is_told_once(alice, buy, stripe, use_tokens, now):
-    buy("pro")
+def test_a_customer_that_is_unknown_at_stripe_is_told_once(alice, purchase, stripe, use_tokens, now):
+    purchase("pro")
     use_tokens(MILLION)
     BillingAccount.objects.update(stripe_customer_id="cus_of_another_key")
     assert [kind for kind, _, _ in drifts(alice)] == ["customer_missing"]

@@ -17,8 +17,8 @@ MILLION = 10**6
 
 
 @pytest.fixture
-def pro(buy):
-    return buy("pro")
+def pro(purchase):
+    return purchase("pro")
 
 
 def use_tokens(user, tokens, key="t", **arguments):

@@ -16,9 +16,9 @@ A_HUNDRED_MILLION = 10**8  # $400 at Pro's $4 per million
 
 
 @pytest.fixture
-def owes_400(alice, buy, stripe):
+def owes_400(alice, purchase, stripe):
     """Alice has Pro, has used 100 million tokens, and her card fails from now on."""
-    buy("pro")
+    purchase("pro")
     now = datetime.fromtimestamp(stripe.now, UTC)
     record(alice.pk, "ai_token", A_HUNDRED_MILLION, source="test", key="t", now=now)
     stripe.advance(hours=2)
