@@ -32,7 +32,7 @@ class NoActivePlan(UpgradeNeeded):
 
 
 class LimitExceeded(UpgradeNeeded):
-    """details: feature, used, limit, resets_at (None: it never does by itself), limit_name (the Plan field that
+    """details: feature, used, held, limit, resets_at (None: it never does by itself), limit_name (the Plan field that
     refuses), upgrade_url, upgrade_plan (name of the cheapest plan on sale that would allow it; None: there is none)."""
 
     code = "limit_exceeded"

@@ -343,6 +343,9 @@ class ReceiptsOut(serializers.Serializer):
     receipts = ReceiptOut(many=True)
 
 
+_OF_THE_CAP = "Dollars with all their decimals; spend_cap_reached only."
+
+
 class LimitExceededProblem(serializers.Serializer):
     """402, `code` limit_exceeded, spend_cap_reached (then used, held and limit are dollars) or no_active_plan (then
     only feature and upgrade_url)."""
@@ -356,8 +359,11 @@ class LimitExceededProblem(serializers.Serializer):
     feature = serializers.CharField()
     limit_name = serializers.CharField(required=False)
     used = serializers.FloatField(required=False)
+    held = serializers.FloatField(required=False, help_text="For work that has begun: it counts towards the limit.")
     limit = serializers.FloatField(required=False)
-    cost_exact = serializers.CharField(required=False, help_text="What this would cost; spend_cap_reached only.")
+    used_exact = serializers.CharField(required=False, help_text=_OF_THE_CAP)
+    held_exact = serializers.CharField(required=False, help_text=_OF_THE_CAP)
+    cost_exact = serializers.CharField(required=False, help_text=f"What this would cost. {_OF_THE_CAP}")
     resets_at = serializers.DateTimeField(required=False, allow_null=True)
     upgrade_url = serializers.URLField()
     upgrade_plan = serializers.CharField(required=False, allow_null=True)
