@@ -19,7 +19,7 @@ from usage.partitions import make_partition_of
 from usage.plan_facts import Facts, plan_facts, plan_facts_now, same_version
 from usage.prepared import connection_of_thread
 from usage.replays import Recorded, first_answer
-from usage.statements import DoesNotFit, KeyTaken, NoPartition, count
+from usage.statements import DoesNotFit, KeyTaken, NoPartition, count, met
 from usage.uses import Place, Use, place_of, use_of
 
 
@@ -86,6 +86,8 @@ def count_or_replay(use: Use, facts: Facts | None, now: datetime, *, may_give_ba
         else:
             if (counted := _count(use, place)) is not None:
                 return _recorded(use, place, *counted)
+            if may_give_back and (refusal := _refused_by_its_limit(use, place, now)) is not None:
+                raise refusal
         make_sure_of(use.source)
         # What is refused now may have been counted before: as the very event that filled the limit, or while there
         # was still a plan.
@@ -103,6 +105,13 @@ def count_or_replay(use: Use, facts: Facts | None, now: datetime, *, may_give_ba
             raise refusal
         # There is room after all: somebody has just given some back.
     raise ServiceUnavailable()
+
+
+def _refused_by_its_limit(use: Use, place: Place, now: datetime) -> DomainError | None:
+    """Found by one look: who has used up a limit goes on asking. None: it may be something else."""
+    if use.amount < 0 or len(place.bumps) > 1 or (found := met(use, place, now)) is None:
+        return None
+    return None if place.own.fits(*found) else place.own.refusal(use, *found)
 
 
 def _count(use: Use, place: Place, *, may_make_partition: bool = True) -> tuple[int, int] | None:

@@ -47,6 +47,12 @@ GIVE_BACK = """
     WHERE user_id = %(user_id)s AND feature = {feature} AND window_start = %(window)s
       AND used + {amount} >= 0 AND {condition}
     RETURNING used"""
+# What a use that was not counted met, if nothing but its counter can have refused it; no row: something else may have.
+MET = f"""
+    SELECT COALESCE(c.used, 0), COALESCE(c.held, 0) FROM (SELECT 1 AS one) o
+    LEFT JOIN usage_usagecounter c ON c.user_id = %(user_id)s AND c.feature = {_FEATURE} AND c.window_start = %(window)s
+    WHERE {{condition}} AND NOT EXISTS (SELECT 1 FROM usage_usagehold h
+        WHERE h.user_id = %(user_id)s AND h.state = 'open' AND h.expires_at <= %(now)s)"""
 ADD_TO_DAY = f"""
     INSERT INTO usage_usageday AS d (user_id, feature, day, amount, cost_nanocents)
     SELECT %(user_id)s, {_FEATURE}, %(day)s, %(amount)s, %(cost)s {{source}} WHERE true
@@ -157,6 +163,14 @@ def count(use: Use, place: Place, wrapper: BaseDatabaseWrapper) -> tuple[int, in
     if alerts:
         ring_for([use.user_id])
     return event_id, used
+
+
+def met(use: Use, place: Place, now: datetime) -> tuple[int, int] | None:
+    """(used, held) of the own counter of a use that was not counted. None: the plan may be another one by now, the API
+    key may write no longer, the event may have been counted before, or a hold has expired."""
+    has_plan, has_key, *_ = _shape(use, place)
+    sql = MET.format(condition=_condition(has_plan, has_key))
+    return fetch_one(_short(sql), {**_params(use, place), "now": db_time(now)})
 
 
 # --- PostgreSQL: one statement ----------------------------------------------------------------------------------------
