@@ -411,7 +411,7 @@ def start_everything(supervisor: Supervisor, settings: Settings) -> None:
     if not prepared:
         supervisor.finish(supervisor.start("seed", *manage, "seed_demo", lasts=False))
     if settings.broker_url:
-        start_worker(supervisor, settings)
+        start_worker(supervisor)
     if settings.local_stripe:
         supervisor.wait_until(lambda: answers(settings.stripe_port, "/_sandbox/health"), "The local Stripe")
     if settings.stripe_key.startswith(("sk_live_", "rk_live_")):
@@ -422,7 +422,7 @@ def start_everything(supervisor: Supervisor, settings: Settings) -> None:
     supervisor.wait_until(lambda: answers(settings.port, "/healthz"), "The app")
     if not settings.broker_url:
         # Last: nobody waits for it.
-        start_periodic_work(supervisor, settings)
+        start_periodic_work(supervisor)
 
 
 def start_local_stripe(supervisor: Supervisor, settings: Settings) -> None:
@@ -443,17 +443,21 @@ def start_app(supervisor: Supervisor, settings: Settings) -> None:
     supervisor.start("app", *command, "datilio.wsgi:application", echo=True)
 
 
-def start_worker(supervisor: Supervisor, settings: Settings) -> None:
-    command = [sys.executable, "-m", "celery", "--app", "datilio.celery", "worker", "--beat"]
-    command += ["--schedule", str(settings.state_dir / "celerybeat-schedule")]
+# The file in which beat remembers what it has done is not worth its risk here: one that a full disk has cut off ends
+# beat, and with it this run and every later one.
+BEAT_WITHOUT_A_FILE = ("--scheduler", "celery.beat:Scheduler")
+
+
+def start_worker(supervisor: Supervisor) -> None:
+    command = [sys.executable, "-m", "celery", "--app", "datilio.celery", "worker", "--beat", *BEAT_WITHOUT_A_FILE]
     command += ["--concurrency", "2", "--loglevel", "INFO"]
     supervisor.start("worker", *command)
 
 
-def start_periodic_work(supervisor: Supervisor, settings: Settings) -> None:
+def start_periodic_work(supervisor: Supervisor) -> None:
     # Without a broker beat does itself what it would send (CELERY_TASK_ALWAYS_EAGER).
-    command = [sys.executable, "-m", "celery", "--quiet", "--app", "datilio.celery", "beat"]
-    command += ["--schedule", str(settings.state_dir / "celerybeat-schedule"), "--loglevel", "WARNING"]
+    command = [sys.executable, "-m", "celery", "--quiet", "--app", "datilio.celery", "beat", *BEAT_WITHOUT_A_FILE]
+    command += ["--loglevel", "WARNING"]
     supervisor.start("beat", *command, echo=True)
 
 
