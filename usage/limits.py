@@ -11,6 +11,7 @@ from django.db.models import OuterRef, Q, Subquery
 from billing.models import Plan, UserPlan
 from billing.pricing import NANOCENTS
 from billing.subscriptions import live_plan
+from datilio.templatetags.writing import plural
 from usage.costs import SPEND
 from usage.features import FEATURES, Feature, Metered, Window
 from usage.models import SpendCap, UsageCounter, UsageWarningChoice
@@ -246,6 +247,6 @@ def _warning(limit: LimitOut) -> str:
             f"The count starts again on {in_words(resets_at)}; a larger plan has room for more."
         )
     return (
-        f"You have used {'the' if limit['limit'] == 1 else 'all'} {allowed} of your plan {period}. "
+        f"You have used {plural(limit['limit'], 'the,all')} {allowed} of your plan {period}. "
         f"Wait until {in_words(resets_at)}, or choose a larger plan to go on now."
     )

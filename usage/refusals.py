@@ -5,6 +5,7 @@ from math import ceil
 
 from billing.models import Plan
 from datilio.errors import DomainError
+from datilio.templatetags.writing import plural
 from datilio.times import iso
 from usage.errors import LimitExceeded, NothingToRemove, SpendCapReached
 from usage.features import Feature, Metered
@@ -29,11 +30,10 @@ def refusal_by_the_plan(
         return NothingToRemove(feature=metered.feature.value, used=used)
     plan = cheapest_plan_allowing(metered, used + held + amount, size_mb, plans)
     reset = f"The count starts again on {in_words(resets_at)}. " if resets_at else ""
-    waiting = f" and {held:,} {'is' if held == 1 else 'are'} held for work that has begun" if held else ""
-    are = "is" if used == 1 else "are"
+    waiting = f" and {held:,} {plural(held, 'is,are')} held for work that has begun" if held else ""
     return LimitExceeded(
-        f"{used:,} of {metered.counted(most)} {are} used{waiting}, and this takes {amount:,} more. "
-        f"{reset}{_way_out(plan)}",
+        f"{used:,} of {metered.counted(most)} {plural(used, 'is,are')} used{waiting}, "
+        f"and this takes {amount:,} more. {reset}{_way_out(plan)}",
         feature=metered.feature.value,
         limit_name=limit_name,
         used=used,

@@ -25,6 +25,7 @@ from billing.subscriptions import live_plan
 from billing.tasks import report_token_usage
 from datilio.celery import ring
 from datilio.errors import DomainError, InvalidInput
+from datilio.templatetags.writing import plural
 from usage.features import FEATURES, Feature
 from usage.forms import PromptForm, RowsForm, TryItForm, UploadForm
 from usage.limits import limits_of, meters_of
@@ -139,11 +140,10 @@ def _source(request: HttpRequest) -> str:
 
 def _left(limit: dict[str, Any]) -> str:
     metered = FEATURES[limit["feature"]]
-    if limit["limit"] is None:
-        are = "is" if limit["used"] == 1 else "are"
-        return f"{metered.counted(limit['used'])} {are} used; your plan sets no limit."
-    are = "is" if limit["remaining"] == 1 else "are"
-    return f"{limit['remaining']:,} of {metered.counted(limit['limit'])} {are} left."
+    used, left = limit["used"], limit["remaining"]
+    if left is None:
+        return f"{metered.counted(used)} {plural(used, 'is,are')} used; your plan sets no limit."
+    return f"{left:,} of {metered.counted(limit['limit'])} {plural(left, 'is,are')} left."
 
 
 def _answer(request: HttpRequest, form: TryItForm, count: Callable[[], str]) -> HttpResponse:
