@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.checkout import start_checkout
 from billing.errors import AuthenticationRequired, PlanIsEnding
 from billing.subscriptions import cancel_plan, live_plan, purchase_plan, resume_plan
 from billing.sync import sync_user
@@ -16,11 +15,9 @@ ALWAYS_ASKS = "4000002760003184"
 
 
 @pytest.fixture
-def on_pro(alice, plans, stripe):
+def on_pro(stripe, buy):
     """Alice has Pro; from now on her bank asks about every payment."""
-    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
-    sync_user(alice.pk)
-    customer = alice.billing_account.stripe_customer_id
+    customer = buy("pro")
     stripe.card_works_again(customer, card=ALWAYS_ASKS)
     return customer
 

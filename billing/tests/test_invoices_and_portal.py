@@ -2,7 +2,6 @@
 
 import pytest
 
-from billing.checkout import start_checkout
 from billing.errors import AuthenticationRequired
 from billing.subscriptions import purchase_plan
 from billing.sync import sync_user
@@ -11,11 +10,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def on_pro(client, alice, plans, stripe):
+def on_pro(client, alice, buy):
     client.force_login(alice)
-    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
-    sync_user(alice.pk)
-    return alice.billing_account.stripe_customer_id
+    return buy("pro")
 
 
 def test_every_cent_charged_is_on_an_invoice(client, alice, plans, stripe, on_pro):

@@ -14,7 +14,6 @@ from django.conf import settings as project_settings
 from django.test import Client
 from django.utils import timezone
 
-from billing.checkout import start_checkout
 from billing.models import Plan, UserPlan
 from billing.subscriptions import cancel_plan, purchase_plan
 from billing.sync import sync_user
@@ -174,11 +173,10 @@ LIFE = {
 
 
 @pytest.fixture
-def live(alice, plans, stripe, live_server, settings):
+def live(alice, plans, stripe, purchase, live_server, settings):
     """Bring Alice, who has bought DataPilot Pro and keeps 34 files, into a state of LIFE; returns her session."""
     settings.BASE_URL = live_server.url
-    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
-    sync_user(alice.pk)
+    purchase()
     record(user_id=alice.pk, feature="file_upload", amount=34, key="k", source="test", now=timezone.now())
 
     def come_into(state):

@@ -9,19 +9,16 @@ import re
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 
-from billing.checkout import start_checkout
 from billing.subscriptions import live_plan
-from billing.sync import sync_user
 from datilio.tests.browsing import fill_card, look_until, press, words
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def customer(alice, plans, stripe, site):
+def customer(alice, purchase, site):
     """Alice, who has bought DataPilot Pro for a month."""
-    stripe.pay(start_checkout(alice, plans["pro"].pk, 1).rsplit("/", 1)[-1])
-    sync_user(alice.pk)
+    purchase()
     return alice
 
 
